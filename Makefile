@@ -1,0 +1,35 @@
+# Verbs only; what they do is in .ci/ and in the harness. `make` prints them.
+.DEFAULT_GOAL := help
+.PHONY: help parts wasm check test test-core test-wasm test-real demo bench render
+
+help: ## print these targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## watch false 404s disappear on three real kube-apiservers (KEEP=1 leaves it running)
+	@.ci/tools && cargo run --quiet --package peerway-harness --bin demo -- $(if $(KEEP),--keep)
+
+test: test-core test-wasm test-real ## every test: the core, the core as wasm, and real Envoy before real servers
+
+test-core: ## the core and the renderer, natively
+	@.ci/tools && cargo test --package peerway-core --package envoy-config
+
+test-wasm: ## the core, compiled to wasm, under node
+	@.ci/test-wasm
+
+test-real: parts ## the filter in real Envoy before real kube-apiservers
+	@cargo test --package peerway-harness -- --test-threads=$(or $(TEST_THREADS),2)
+
+check: ## format, clippy (native and wasm), docs, module size, scripts
+	@.ci/check
+
+wasm: ## build the module that ships, and print its size
+	@.ci/wasm
+
+parts: ## build or find the real servers and Envoy (cached outside this tree)
+	@.ci/tools && cargo run --quiet --package peerway-harness --bin parts -- all
+
+render: ## render the committed example again
+	@cargo run --quiet --package envoy-config --bin peerway -- render envoy-config/examples/control-plane.yaml --out envoy-config/envoy
+
+bench: ## micro benchmarks of the core
+	@cargo bench --package peerway-core

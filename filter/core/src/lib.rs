@@ -1,0 +1,46 @@
+//! What Peerway decides: bytes in, decisions out. No host, no clock, no log, no randomness.
+//!
+//! ```text
+//! :path bytes -> request --> decide --> Decision --> edits --> header edits
+//!                              ^
+//! discovery bytes -> discovery -> apis -> serving_map <--> snapshot <--> shared data
+//!                              ^
+//!             tick, answers -> poll -> effects: questions to servers, a map to publish
+//!
+//! one server's 404 -> testimony -> it may pass | ask the next server
+//! ```
+//!
+//! Arrows never turn back: `request` does not know the map, the map does not know `config`, and
+//! nothing here knows proxy-wasm. Time is an argument, effects are values, and every byte from a
+//! client or a server ends in a value or an error.
+//!
+//! ```
+//! use peerway_core::decide::{Decision, Knowledge, decide};
+//! use peerway_core::request::{Target, decoded_path};
+//! use peerway_core::servers::Server;
+//!
+//! let server = |name: &str, address: &str| Server { name: name.into(), address: address.into() };
+//! let servers = [server("cp-1", "10.0.0.1:6443"), server("cp-2", "10.0.0.2:6443")];
+//! let path = decoded_path(b"/apis/apps/v1/deployments?limit=500").ok_or("bad escape")?;
+//!
+//! // With no map yet, every server is asked until one knows the API.
+//! let decision = decide(Target::of(&path), &servers, Knowledge::NoMap, 0);
+//! let Decision::Peers(peers) = decision else { return Err("asked the pool") };
+//! assert_eq!(peers.order.len(), 2);
+//! # Ok::<(), &str>(())
+//! ```
+
+pub mod apis;
+pub mod config;
+pub mod decide;
+pub mod discovery;
+pub mod edits;
+pub mod lease;
+pub mod poll;
+pub mod record;
+pub mod request;
+pub mod servers;
+pub mod serving_map;
+pub mod snapshot;
+pub mod status_page;
+pub mod testimony;

@@ -1,0 +1,345 @@
+//! The fetcher's loop as a state machine: (event, now) -> effects.
+//!
+//! Each server is looked at by itself once in every poll interval: `/readyz` first, then, when that
+//! is good, both discovery roots with the ETags of the last reading. What a server once said is kept
+//! for as long as it is configured: a refusal, a bad document or its death never removes it. Knows no
+//! clock (time is an argument, in milliseconds since the epoch) and no host: `Effect`s are carried
+//! out by whoever drives it, and `record` has what another VM needs to go on from here.
+
+mod reading;
+mod tracked;
+
+use crate::config::Fetcher;
+use crate::discovery::{self, GroupVersion, Root};
+use crate::record::{Document, ServerRecord, Status};
+use crate::servers::Server;
+use crate::serving_map::{Rows, Standing, build};
+use crate::snapshot;
+
+pub use reading::Answer;
+use reading::Reading;
+use tracked::{Tracked, version_of};
+
+/// A question to one server. The host gives it back with the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Which server, by its place in the configuration.
+    pub server: usize,
+    /// What is asked.
+    pub ask: Ask,
+    /// Answers to questions of an earlier round are dropped: the server may be another one by now.
+    round: u64,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// `/readyz`.
+    Ready,
+    /// `/version`, only to be shown.
+    Version,
+    /// A discovery root.
+    Root(Root),
+    /// The resources of one group-version, from a server that has only plain discovery.
+    Resources(GroupVersion),
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Time passed.
+    Tick,
+    /// Somebody wants all servers looked at now.
+    Refresh,
+    /// A question was answered, or failed (status 0).
+    Reply(Call, Answer<'a>),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask a server; the answer comes back as [`Event::Reply`].
+    Ask {
+        /// To be given back with the answer.
+        call: Call,
+        /// Request path.
+        path: String,
+        /// `accept`.
+        accept: &'static str,
+        /// `if-none-match`, when a document is known.
+        if_none_match: Option<String>,
+        /// How long it may take, in milliseconds.
+        timeout_ms: u64,
+    },
+    /// Keep a server's document for the VM that takes over.
+    SaveDocument(usize),
+    /// Keep the standings for the VM that takes over.
+    SaveStatus,
+    /// Give the workers a new map, of this generation.
+    Publish(u64, Vec<u8>),
+    /// Tell the workers that the map of this generation is being renewed.
+    Renew(u64),
+    /// Tell people.
+    Log(String),
+}
+
+/// Everything that is known of the servers, and what is under way.
+#[derive(Debug)]
+pub struct Poller {
+    config: Fetcher,
+    servers: Vec<Tracked>,
+    /// The standings that the map shows. They stay as they were while no server is confirmed.
+    shown: Vec<Standing>,
+    published: Option<Rows>,
+    generation: u64,
+    round: u64,
+}
+
+/// A server that has only plain discovery is read this often: each time costs a request for each
+/// group-version.
+const PLAIN_REREAD_MS: u64 = 10_000;
+
+impl Poller {
+    /// Goes on from what an earlier VM left. `documents` gives the saved document of an address.
+    pub fn resume(
+        config: Fetcher,
+        status: &Status,
+        documents: impl Fn(&Server) -> Option<Document>,
+    ) -> Self {
+        let servers: Vec<_> = config
+            .servers
+            .iter()
+            .map(|server| Tracked {
+                record: status.of(server),
+                document: documents(server),
+                ready: false,
+                probing: false,
+                next_probe_ms: 0,
+                reading: None,
+            })
+            .collect();
+        let shown = servers.iter().map(|server| server.record.shown()).collect();
+        Self { config, servers, shown, published: None, generation: status.generation, round: 0 }
+    }
+
+    /// Takes an event. Effects are to be carried out in order.
+    pub fn handle(&mut self, event: Event<'_>, now_ms: u64) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Tick => self.tick(now_ms, &mut effects),
+            Event::Refresh => {
+                self.servers.iter_mut().for_each(|server| server.next_probe_ms = now_ms);
+                self.tick(now_ms, &mut effects);
+            }
+            Event::Reply(call, answer) => self.reply(call, &answer, now_ms, &mut effects),
+        }
+        effects
+    }
+
+    /// What another VM needs to go on from here.
+    pub fn status(&self) -> Status {
+        let with_shown = |(server, shown): (&Tracked, &Standing)| server.record.showing(*shown);
+        Status {
+            generation: self.generation,
+            servers: self.servers.iter().zip(&self.shown).map(with_shown).collect(),
+        }
+    }
+
+    /// The document of the server at this place, and whose it is.
+    pub fn document(&self, server: usize) -> Option<(&Server, &Document)> {
+        Some((self.config.servers.get(server)?, self.servers.get(server)?.document.as_ref()?))
+    }
+
+    fn tick(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+        if self.published.is_none() {
+            self.publish(effects);
+        }
+        let mut looked = false;
+        for at in 0..self.servers.len() {
+            let Some(server) = self.servers.get_mut(at) else {
+                continue;
+            };
+            // A clock that was set back must not stop the polling.
+            let due = now_ms >= server.next_probe_ms
+                || server.next_probe_ms > now_ms + self.config.poll_interval_ms;
+            if due && !server.probing {
+                server.probing = true;
+                server.next_probe_ms = now_ms + self.config.poll_interval_ms;
+                self.ask(at, Ask::Ready, effects);
+                looked = true;
+            }
+        }
+        if looked && self.published.is_some() {
+            effects.push(Effect::Renew(self.generation));
+        }
+    }
+
+    fn reply(&mut self, call: Call, answer: &Answer<'_>, now_ms: u64, effects: &mut Vec<Effect>) {
+        let at = call.server;
+        let Some(server) = self.servers.get_mut(at) else {
+            return;
+        };
+        match call.ask {
+            Ask::Ready => {
+                server.probing = false;
+                self.probed(at, answer.status, now_ms, effects);
+            }
+            Ask::Version => server.record.version = version_of(answer),
+            ask @ (Ask::Root(_) | Ask::Resources(_)) => {
+                if let Some(asks) = server.hear(call.round, &ask, answer) {
+                    self.go_on(at, asks, now_ms, effects);
+                }
+            }
+        }
+    }
+}
+
+impl Poller {
+    /// A refusal of the fetcher says nothing of the server's health; anything else but 200 does.
+    fn probed(&mut self, at: usize, status: u16, now_ms: u64, effects: &mut Vec<Effect>) {
+        let Some(server) = self.servers.get_mut(at) else {
+            return;
+        };
+        let before = server.record.standing();
+        server.ready = status == 200;
+        match status {
+            200 => server.record.ready_ms = now_ms,
+            401 | 403 | 429 => server.record.problem = format!("/readyz: status {status}"),
+            0 => server.record.problem = "/readyz: no answer".to_owned(),
+            status => server.record.problem = format!("/readyz: status {status}"),
+        }
+        let reachable = matches!(status, 200 | 401 | 403 | 429);
+        match (reachable, before) {
+            (false, _) => {
+                server.reading = None;
+                server.record.set_standing(Standing::Gone);
+            }
+            (true, Standing::Gone) => server.record.set_standing(Standing::Unknown),
+            (true, _) => {}
+        }
+        if reachable {
+            if server.record.version.is_empty() || before == Standing::Gone {
+                self.ask(at, Ask::Version, effects);
+            }
+            self.start_reading(at, now_ms, effects);
+        }
+        self.after_change(at, before, false, effects);
+    }
+
+    fn start_reading(&mut self, at: usize, now_ms: u64, effects: &mut Vec<Effect>) {
+        let Some(server) = self.servers.get_mut(at) else {
+            return;
+        };
+        let plain = server.document.as_ref().is_some_and(|document| document.core_etag.is_empty());
+        let fresh = now_ms.saturating_sub(server.record.read_ms) < PLAIN_REREAD_MS;
+        let enough = plain && fresh && server.record.standing() == Standing::Confirmed;
+        if server.reading.is_some() || enough {
+            return;
+        }
+        self.round += 1;
+        server.reading = Some((self.round, Reading::new()));
+        self.ask(at, Ask::Root(Root::Core), effects);
+        self.ask(at, Ask::Root(Root::Named), effects);
+    }
+
+    /// Asks on, or, when the reading is complete, takes what it says.
+    fn go_on(
+        &mut self,
+        at: usize,
+        asks: Vec<GroupVersion>,
+        now_ms: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        for gv in asks {
+            self.ask(at, Ask::Resources(gv), effects);
+        }
+        let Some(server) = self.servers.get_mut(at) else {
+            return;
+        };
+        let finished = server.reading.as_mut().and_then(|(_, reading)| reading.finished());
+        let Some(outcomes) = finished else { return };
+        server.reading = None;
+        let before = server.record.standing();
+        let changed = server.take(outcomes, now_ms);
+        if changed {
+            effects.push(Effect::SaveDocument(at));
+        }
+        self.after_change(at, before, changed, effects);
+    }
+
+    /// Publishes when the map may have changed. It may also while a server is gone, since a document
+    /// that is read again makes its memory of shared APIs older.
+    fn after_change(
+        &mut self,
+        at: usize,
+        before: Standing,
+        changed: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let any_gone = self.servers.iter().any(|s| s.record.standing() == Standing::Gone);
+        let Some(server) = self.servers.get(at) else {
+            return;
+        };
+        let now = server.record.standing();
+        if now != before {
+            let ServerRecord { name, address, problem, .. } = &server.record;
+            let why = if problem.is_empty() { "" } else { ": " };
+            effects
+                .push(Effect::Log(format!("{name} ({address}) is {}{why}{problem}", now.name())));
+        }
+        if changed || any_gone || now != before {
+            self.publish(effects);
+        }
+        effects.push(Effect::SaveStatus);
+    }
+
+    /// While no server is confirmed, what is known stays as it was: it says more about the fetcher's
+    /// credential or about etcd than about the servers.
+    fn publish(&mut self, effects: &mut Vec<Effect>) {
+        let now: Vec<_> = self.servers.iter().map(|server| server.record.standing()).collect();
+        if now.contains(&Standing::Confirmed) {
+            self.shown = now;
+        }
+        if !self.shown.contains(&Standing::Confirmed) {
+            return;
+        }
+        let view = |(server, standing): (_, &Standing)| Tracked::view(server, *standing);
+        let views: Vec<_> = self.servers.iter().zip(&self.shown).map(view).collect();
+        let rows = build(&views);
+        if self.published.as_ref() != Some(&rows) {
+            self.generation += 1;
+            let bytes = snapshot::encode(&self.config.servers, &rows);
+            effects.push(Effect::Publish(self.generation, bytes));
+            self.published = Some(rows);
+        }
+    }
+
+    fn ask(&self, at: usize, ask: Ask, effects: &mut Vec<Effect>) {
+        let server = self.servers.get(at);
+        let document = server.and_then(|server| server.document.as_ref());
+        let round = server.and_then(|server| Some(server.reading.as_ref()?.0)).unwrap_or_default();
+        let etag = match ask {
+            Ask::Root(root) => document.map(|document| document.etag(root)),
+            _ => None,
+        };
+        let (accept, timeout_ms) = match ask {
+            Ask::Ready => ("*/*", self.config.probe_timeout_ms),
+            Ask::Root(_) => (discovery::ACCEPT, self.config.discovery_timeout_ms),
+            Ask::Version | Ask::Resources(_) => {
+                ("application/json", self.config.discovery_timeout_ms)
+            }
+        };
+        let path = match &ask {
+            Ask::Ready => "/readyz".to_owned(),
+            Ask::Version => "/version".to_owned(),
+            Ask::Root(root) => root.path().to_owned(),
+            Ask::Resources(gv) => gv.path(),
+        };
+        let if_none_match = etag.filter(|etag| !etag.is_empty()).map(str::to_owned);
+        let call = Call { server: at, ask, round };
+        effects.push(Effect::Ask { call, path, accept, if_none_match, timeout_ms });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! What the fetcher's VMs leave for each other in shared data, as prost messages behind the same
+//! header as a snapshot. A record that cannot be read counts as not there: it is read anew from the
+//! servers.
+
+use prost::Message;
+
+use crate::apis::{Apis, Origin};
+use crate::discovery::Root;
+use crate::servers::Server;
+use crate::serving_map::Standing;
+use crate::snapshot::{opened, sealed};
+
+/// Raised with every change of the messages that an older module would misread.
+const FORMAT: u8 = 1;
+
+/// The small part: how all servers stand. Saved after every look at a server.
+#[derive(Clone, PartialEq, Message)]
+pub struct Status {
+    /// Generation of the last published map.
+    #[prost(uint64, tag = "1")]
+    pub generation: u64,
+    /// One record a server.
+    #[prost(message, repeated, tag = "2")]
+    pub servers: Vec<ServerRecord>,
+}
+
+/// How one server stands. Times are in milliseconds since the epoch, 0 for never.
+#[derive(Clone, PartialEq, Message)]
+pub struct ServerRecord {
+    /// Its configured name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its configured `ip:port`.
+    #[prost(string, tag = "2")]
+    pub address: String,
+    #[prost(enumeration = "WireStanding", tag = "3")]
+    wire_standing: i32,
+    #[prost(enumeration = "WireStanding", tag = "4")]
+    wire_shown: i32,
+    /// `gitVersion`, empty if not known.
+    #[prost(string, tag = "5")]
+    pub version: String,
+    /// What was wrong with the last look, empty if nothing.
+    #[prost(string, tag = "6")]
+    pub problem: String,
+    /// When `/readyz` was last good.
+    #[prost(uint64, tag = "7")]
+    pub ready_ms: u64,
+    /// When its document was last read, or found unchanged.
+    #[prost(uint64, tag = "8")]
+    pub read_ms: u64,
+}
+
+/// [`Standing`] as a protobuf enumeration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+enum WireStanding {
+    Unknown = 0,
+    Confirmed = 1,
+    Gone = 2,
+}
+
+/// The large part: what one server lists. Saved when it changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Document {
+    /// Everything listed under both roots.
+    pub apis: Apis,
+    /// ETag of `/api`; empty for a server that has only plain discovery.
+    pub core_etag: String,
+    /// ETag of `/apis`, likewise.
+    pub named_etag: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WireDocument {
+    #[prost(string, repeated, tag = "1")]
+    built_in: Vec<String>,
+    #[prost(string, repeated, tag = "2")]
+    shared: Vec<String>,
+    #[prost(string, tag = "3")]
+    core_etag: String,
+    #[prost(string, tag = "4")]
+    named_etag: String,
+}
+
+impl Status {
+    /// For shared data.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        sealed(FORMAT, &self.encode_to_vec())
+    }
+
+    /// What [`Self::to_bytes`] wrote, `None` if it is not that.
+    pub fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
+        Self::decode(opened(FORMAT, bytes).ok()?).ok()
+    }
+
+    /// The record of `server`, a new one if there is none.
+    pub fn of(&self, server: &Server) -> ServerRecord {
+        let same = |record: &&ServerRecord| record.address == server.address;
+        let mut record = self.servers.iter().find(same).cloned().unwrap_or_default();
+        record.name.clone_from(&server.name);
+        record.address.clone_from(&server.address);
+        record
+    }
+}
+
+impl ServerRecord {
+    /// How the server stands.
+    pub fn standing(&self) -> Standing {
+        from_wire(self.wire_standing)
+    }
+
+    /// How the map shows it.
+    pub fn shown(&self) -> Standing {
+        from_wire(self.wire_shown)
+    }
+
+    /// Sets how the server stands.
+    pub fn set_standing(&mut self, standing: Standing) {
+        self.wire_standing = to_wire(standing);
+    }
+
+    /// The same record with how the map shows it.
+    pub fn showing(&self, shown: Standing) -> Self {
+        Self { wire_shown: to_wire(shown), ..self.clone() }
+    }
+}
+
+impl Document {
+    /// ETag of a root, empty if it has none.
+    pub fn etag(&self, root: Root) -> &str {
+        match root {
+            Root::Core => &self.core_etag,
+            Root::Named => &self.named_etag,
+        }
+    }
+
+    /// Puts a new reading of one root in place of the old. Returns whether anything changed.
+    pub fn replace(&mut self, root: Root, mut apis: Apis, etag: String) -> bool {
+        apis.keep_from(&self.apis, |group| group.is_empty() == (root == Root::Named));
+        let known_etag = match root {
+            Root::Core => &mut self.core_etag,
+            Root::Named => &mut self.named_etag,
+        };
+        let changed = self.apis != apis || *known_etag != etag;
+        *known_etag = etag;
+        self.apis = apis;
+        changed
+    }
+
+    /// For shared data.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let keys = |wanted| -> Vec<String> {
+            let of_origin = self.apis.iter().filter(|(_, origin)| *origin == wanted);
+            of_origin.map(|(key, _)| key.to_owned()).collect()
+        };
+        let message = WireDocument {
+            built_in: keys(Origin::BuiltIn),
+            shared: keys(Origin::Shared),
+            core_etag: self.core_etag.clone(),
+            named_etag: self.named_etag.clone(),
+        };
+        sealed(FORMAT, &message.encode_to_vec())
+    }
+
+    /// What [`Self::to_bytes`] wrote, `None` if it is not that.
+    pub fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
+        let message = WireDocument::decode(opened(FORMAT, bytes).ok()?).ok()?;
+        let built_in = message.built_in.into_iter().map(|key| (key, Origin::BuiltIn));
+        let shared = message.shared.into_iter().map(|key| (key, Origin::Shared));
+        Some(Self {
+            apis: built_in.chain(shared).collect(),
+            core_etag: message.core_etag,
+            named_etag: message.named_etag,
+        })
+    }
+}
+
+fn to_wire(standing: Standing) -> i32 {
+    match standing {
+        Standing::Unknown => WireStanding::Unknown.into(),
+        Standing::Confirmed => WireStanding::Confirmed.into(),
+        Standing::Gone => WireStanding::Gone.into(),
+    }
+}
+
+fn from_wire(wire: i32) -> Standing {
+    match WireStanding::try_from(wire) {
+        Ok(WireStanding::Confirmed) => Standing::Confirmed,
+        Ok(WireStanding::Gone) => Standing::Gone,
+        Ok(WireStanding::Unknown) | Err(_) => Standing::Unknown,
+    }
+}

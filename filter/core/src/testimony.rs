@@ -1,0 +1,182 @@
+//! One server's answer -> whether it says "I do not know this resource", and whether it may pass.
+//!
+//! A server that does not know an API is not believed: the next one is asked, and a 404 passes only
+//! when every distinct server of the list has said so. Told by the words of the body, which are the
+//! same in every encoding and on every version from 1.33 to 1.37; the status alone does not tell an
+//! unknown API from a missing object. Such an answer executed nothing, so asking again is safe for
+//! every method.
+
+/// Longer bodies are not looked at: the longest known one has 206 bytes.
+pub const MAX_BODY_BYTES: u64 = 512;
+
+/// Content lengths and types of the known "I do not know this resource" answers, for HEAD, which has
+/// no body to read. A missing object can have the same: it is then asked for at each server, which
+/// is harmless.
+const SHAPES: [(u64, &[u8]); 5] = [
+    (19, b"text/plain; charset=utf-8"),
+    (174, b"application/json"),
+    (206, b"application/json"),
+    (116, b"application/vnd.kubernetes.protobuf"),
+    (154, b"application/yaml"),
+];
+
+/// In a `Status`, whatever its encoding, and the whole body of an unknown group.
+const WORDS: [&[u8]; 2] =
+    [b"the server could not find the requested resource", b"404 page not found"];
+
+/// The head of an answer, as far as it matters.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// Whether the request was a HEAD.
+    pub is_head: bool,
+    /// `:status`.
+    pub status: &'a [u8],
+    /// `content-length`, if there is one.
+    pub content_length: Option<&'a [u8]>,
+    /// `content-type`, if there is one.
+    pub content_type: Option<&'a [u8]>,
+}
+
+/// What the head of an answer tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// An answer: passes as it is.
+    Answer,
+    /// A small 404: its body tells.
+    ReadBody,
+    /// Has the shape of "I do not know this resource", and no body to tell otherwise.
+    NotKnown,
+}
+
+/// Looks at the head of an answer.
+pub fn look(head: Head<'_>) -> Look {
+    let length = head.content_length.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    match length {
+        Some(length) if head.status == b"404" && length <= MAX_BODY_BYTES => {
+            let content_type = head.content_type.unwrap_or_default();
+            match head.is_head {
+                false => Look::ReadBody,
+                true if SHAPES.contains(&(length, content_type)) => Look::NotKnown,
+                true => Look::Answer,
+            }
+        }
+        _ => Look::Answer,
+    }
+}
+
+/// Whether the body of a small 404 says that the server does not know the resource.
+pub fn says_not_known(body: &[u8]) -> bool {
+    WORDS.iter().any(|words| body.windows(words.len()).any(|window| window == *words))
+}
+
+/// What becomes of an answer that says "I do not know this resource".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every server of the list has said so: it is true.
+    Pass,
+    /// Somebody else may know it: ask the next, or answer 503. `said` is to be kept for the next
+    /// attempt of the same request.
+    AskNext {
+        /// Everybody who has said so by now, separated by commas.
+        said: Vec<u8>,
+    },
+}
+
+/// Weighs the word of `witness` (`ip:port`): `list` is who was to be asked, `said` who has said so in
+/// earlier attempts, both separated by commas.
+pub fn weigh(list: &[u8], said: &[u8], witness: &[u8]) -> Verdict {
+    let has_said = |server: &[u8]| server == witness || entries(said).any(|who| who == server);
+    if entries(list).all(has_said) {
+        return Verdict::Pass;
+    }
+    let mut said = said.to_vec();
+    if !said.is_empty() {
+        said.push(b',');
+    }
+    said.extend(witness);
+    Verdict::AskNext { said }
+}
+
+/// The answer in place of a doubted 404, when no further attempt can be made: `Status` as
+/// `k8s.io/apimachinery` writes it. Nothing was executed, so clients may try again.
+pub const DOUBTED: &str = concat!(
+    r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#,
+    r#""message":"a kube-apiserver does not know this resource, and another that may know it could not be asked","#,
+    r#""reason":"ServiceUnavailable","details":{"retryAfterSeconds":1},"code":503}"#,
+);
+
+fn entries(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    fn head<'a>(status: &'a str, length: &'a str, content_type: &'a str) -> Head<'a> {
+        Head {
+            is_head: false,
+            status: status.as_bytes(),
+            content_length: Some(length.as_bytes()),
+            content_type: Some(content_type.as_bytes()),
+        }
+    }
+
+    #[test]
+    fn only_a_small_404_is_read() {
+        let json = "application/json";
+        assert_eq!(look(head("404", "174", json)), Look::ReadBody);
+        for other in [
+            head("200", "174", json),
+            head("404", "513", json),
+            head("404", "-1", json),
+            head("404", "x", json),
+        ] {
+            assert_eq!(look(other), Look::Answer, "{other:?}");
+        }
+        assert_eq!(look(Head { content_length: None, ..head("404", "", json) }), Look::Answer);
+    }
+
+    #[test]
+    fn a_head_request_is_told_by_its_shape() {
+        let of_head = |length, content_type| {
+            look(Head { is_head: true, ..head("404", length, content_type) })
+        };
+        assert_eq!(of_head("19", "text/plain; charset=utf-8"), Look::NotKnown);
+        assert_eq!(of_head("174", "application/json"), Look::NotKnown);
+        assert_eq!(of_head("116", "application/vnd.kubernetes.protobuf"), Look::NotKnown);
+        assert_eq!(of_head("175", "application/json"), Look::Answer);
+        assert_eq!(of_head("174", "application/yaml"), Look::Answer);
+    }
+
+    #[test]
+    fn the_words_tell_an_unknown_resource_from_a_missing_object() {
+        assert!(says_not_known(b"404 page not found\n"));
+        assert!(says_not_known(b"k8s\0\n\x0c\x12\x07Failure\x1a0the server could not find the requested resource\"\x08NotFound"));
+        assert!(!says_not_known(
+            br#"{"message":"pods \"abc\" not found","reason":"NotFound","code":404}"#
+        ));
+        assert!(!says_not_known(b""));
+    }
+
+    #[test]
+    fn a_404_passes_only_when_every_distinct_server_has_said_so() {
+        let ask_next = |said: &str| Verdict::AskNext { said: said.as_bytes().to_vec() };
+        assert_eq!(weigh(b"a:1,b:1", b"", b"a:1"), ask_next("a:1"));
+        assert_eq!(weigh(b"a:1,b:1", b"a:1", b"b:1"), Verdict::Pass);
+        assert_eq!(weigh(b"a:1,a:1", b"", b"a:1"), Verdict::Pass);
+        assert_eq!(weigh(b"a:1,a:1,b:1", b"a:1", b"a:1"), ask_next("a:1,a:1"));
+        assert_eq!(weigh(b"dead:1,a:1", b"", b"a:1"), ask_next("a:1"));
+        assert_eq!(weigh(b"a:1, b:1", b"b:1", b"a:1"), Verdict::Pass);
+        assert_eq!(weigh(b"a:11,a:1", b"", b"a:1"), ask_next("a:1"), "no prefix counts");
+    }
+
+    #[test]
+    fn the_doubted_answer_is_a_status() {
+        let status: serde_json::Value = serde_json::from_str(DOUBTED).unwrap();
+        assert_eq!((status["kind"].as_str(), status["code"].as_u64()), (Some("Status"), Some(503)));
+    }
+}

@@ -1,0 +1,134 @@
+//! The case table (`testdata/cases.json`) against the core: real discovery documents in, through the
+//! poller, a snapshot and back, decisions out. Runs natively and, compiled to wasm, under node; the
+//! harness runs the same table in real Envoy.
+
+use std::collections::BTreeMap;
+
+use peerway_core::apis::Apis;
+use peerway_core::decide::{Decision, Knowledge, decide};
+use peerway_core::discovery::{Root, read_aggregated};
+use peerway_core::request::{Target, decoded_path};
+use peerway_core::servers::Server;
+use peerway_core::serving_map::{ServingMap, Standing, View, build};
+use peerway_core::snapshot;
+use serde::Deserialize;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+const TABLE: &str = include_str!("../testdata/cases.json");
+
+macro_rules! documents {
+    ($($version:literal),*) => {
+        [$((
+            $version,
+            include_bytes!(concat!("../testdata/discovery/", $version, "/api.json")).as_slice(),
+            include_bytes!(concat!("../testdata/discovery/", $version, "/apis.json")).as_slice(),
+        )),*]
+    };
+}
+
+#[derive(Deserialize)]
+struct Table {
+    planes: BTreeMap<String, Plane>,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Plane {
+    map: Option<String>,
+    servers: Vec<(String, Option<String>, String)>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    plane: String,
+    target: String,
+    decision: String,
+    #[serde(default)]
+    order: Vec<String>,
+    #[serde(default)]
+    stamp: bool,
+    reason: Option<String>,
+}
+
+impl Plane {
+    fn servers(&self) -> Vec<Server> {
+        let server = |(at, (name, ..)): (usize, &(String, _, _))| Server {
+            name: name.clone(),
+            address: format!("127.0.0.1:{}", 7001 + at),
+        };
+        self.servers.iter().enumerate().map(server).collect()
+    }
+
+    /// The map as a worker holds it: built from the documents, written, and read again.
+    fn map(&self, known: &BTreeMap<&str, Apis>) -> ServingMap {
+        let view = |(_, version, standing): &(String, Option<String>, String)| View {
+            standing: match standing.as_str() {
+                "confirmed" => Standing::Confirmed,
+                "unknown" => Standing::Unknown,
+                "gone" => Standing::Gone,
+                other => panic!("standing {other}"),
+            },
+            apis: version.as_ref().map(|version| &known[version.as_str()]),
+            read_ms: 1,
+        };
+        let views: Vec<_> = self.servers.iter().map(view).collect();
+        let servers = self.servers();
+        snapshot::decode(snapshot::encode(&servers, &build(&views)), &servers).unwrap()
+    }
+}
+
+fn known_documents() -> BTreeMap<&'static str, Apis> {
+    let read = |(version, core, named)| {
+        let core = read_aggregated(Root::Core, core, &Apis::default()).unwrap().apis;
+        let mut all = read_aggregated(Root::Named, named, &Apis::default()).unwrap().apis;
+        all.keep_from(&core, |_| true);
+        (version, all)
+    };
+    documents!("1.35.4", "1.36.3", "1.37.2").map(read).into()
+}
+
+/// What the table says, in its own words.
+fn told(decision: &Decision, servers: &[Server]) -> (String, Vec<String>, bool, Option<String>) {
+    match decision {
+        Decision::Untouched => ("untouched".into(), vec![], false, None),
+        Decision::PoolOnce => ("pool-once".into(), vec![], false, None),
+        Decision::Peers(peers) => {
+            let order = peers.order.iter().map(|id| servers[id.index()].name.clone()).collect();
+            let kind = if peers.once { "peers-once" } else { "peers" };
+            (kind.into(), order, peers.stamp, Some(peers.reason.name().to_owned()))
+        }
+    }
+}
+
+#[test]
+fn every_case_of_the_table_is_decided_as_it_says() {
+    let table: Table = serde_json::from_str(TABLE).unwrap();
+    let known = known_documents();
+    assert!(table.cases.len() > 50, "the table was cut");
+    for case in &table.cases {
+        let plane = &table.planes[&case.plane];
+        let (servers, map) = (plane.servers(), plane.map(&known));
+        let knowledge = match plane.map.as_deref() {
+            None => Knowledge::Map(&map),
+            Some("none") => Knowledge::NoMap,
+            Some("expired") => Knowledge::Expired,
+            Some(other) => panic!("map {other}"),
+        };
+        let path = decoded_path(case.target.as_bytes()).unwrap();
+        let decision = decide(Target::of(&path), &servers, knowledge, 0);
+        let expected = (case.decision.clone(), case.order.clone(), case.stamp, case.reason.clone());
+        assert_eq!(told(&decision, &servers), expected, "{}: {}", case.plane, case.target);
+    }
+}
+
+#[test]
+fn servers_that_are_equally_good_take_turns() {
+    let table: Table = serde_json::from_str(TABLE).unwrap();
+    let plane = &table.planes["two-new"];
+    let (servers, map) = (plane.servers(), plane.map(&known_documents()));
+    let target = Target::of(b"/apis/certificates.k8s.io/v1/clustertrustbundles");
+    let order = |turn| told(&decide(target, &servers, Knowledge::Map(&map), turn), &servers).1;
+    assert_eq!(order(0), ["b", "c", "a"]);
+    assert_eq!(order(1), ["c", "b", "a"]);
+}

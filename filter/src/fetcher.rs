@@ -1,0 +1,168 @@
+//! The companion fetcher: ticks and answers -> `peerway_core::poll` -> questions and shared data; and
+//! the answers of the loopback listener.
+//!
+//! Every worker has one of these VMs, and any of them can poll: the one that holds the lease does.
+
+use std::collections::BTreeMap;
+
+use peerway_core::config;
+use peerway_core::lease::{Claim, claim};
+use peerway_core::poll::{Answer, Call, Effect, Event, Poller};
+use peerway_core::record::Document;
+use peerway_core::{discovery, edits, status_page};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use crate::{host, shared, test_panic};
+
+/// How often a VM looks at the lease and at what is due, in milliseconds.
+const TICK_MS: u64 = 50;
+
+/// One VM's fetcher.
+pub(crate) struct Fetcher {
+    config: config::Fetcher,
+    /// This VM's name in the lease.
+    me: u64,
+    /// There while this VM holds the lease.
+    poller: Option<Poller>,
+    /// Questions under way, by the host's token.
+    asked: BTreeMap<u32, Call>,
+    /// The last request for a refresh that was seen.
+    refreshed: Option<(u64, u64)>,
+}
+
+impl Fetcher {
+    pub(crate) fn new(config: config::Fetcher) -> Self {
+        host::tick_every(TICK_MS);
+        let refreshed = shared::refresh_wanted();
+        Self { config, me: host::now_ns(), poller: None, asked: BTreeMap::new(), refreshed }
+    }
+
+    pub(crate) fn on_tick(&mut self) {
+        let now_ms = host::now_ms();
+        let (lease, read) = shared::lease();
+        match claim(lease.as_deref(), self.me, now_ms) {
+            Claim::Leave => self.poller = None,
+            Claim::Take => {
+                shared::set_lease(self.me, now_ms, read);
+            }
+            Claim::Renew => {
+                if shared::set_lease(self.me, now_ms, read) {
+                    self.poll(now_ms);
+                }
+            }
+        }
+    }
+
+    /// Takes the answer to a question; `answered` is false when there was none.
+    pub(crate) fn on_answer(&mut self, token: u32, answered: bool, body_bytes: usize) {
+        let Some(call) = self.asked.remove(&token) else { return };
+        let status = std::str::from_utf8(&host::answer_header(":status")).unwrap_or("").parse();
+        let readable = answered && body_bytes > 0 && body_bytes <= discovery::MAX_DOCUMENT_BYTES;
+        let body = if readable { host::answer_body(body_bytes) } else { Vec::new() };
+        let answer = Answer {
+            status: status.ok().filter(|_| answered).unwrap_or_default(),
+            content_type: &host::answer_header("content-type"),
+            etag: &host::answer_header("etag"),
+            body: &body,
+            body_bytes,
+        };
+        self.handle(Event::Reply(call, answer), host::now_ms());
+    }
+
+    pub(crate) fn question(&self) -> Question {
+        Question { servers: self.config.servers.clone() }
+    }
+
+    fn poll(&mut self, now_ms: u64) {
+        if self.poller.is_none() {
+            let status = shared::status();
+            let config = self.config.clone();
+            self.poller = Some(Poller::resume(config, &status, shared::document));
+        }
+        let wanted = shared::refresh_wanted();
+        let event = if wanted == self.refreshed { Event::Tick } else { Event::Refresh };
+        self.refreshed = wanted;
+        self.handle(event, now_ms);
+    }
+
+    fn handle(&mut self, event: Event<'_>, now_ms: u64) {
+        let Some(poller) = &mut self.poller else { return };
+        let mut unsent = Vec::new();
+        for effect in poller.handle(event, now_ms) {
+            match effect {
+                Effect::Ask { call, path, accept, if_none_match, timeout_ms } => {
+                    let Some(server) = self.config.servers.get(call.server) else { continue };
+                    let mut headers = vec![
+                        (":method", "GET"),
+                        (":path", path.as_str()),
+                        (":authority", self.config.authority.as_str()),
+                        (edits::DESTINATIONS, server.address.as_str()),
+                        ("accept", accept),
+                        ("user-agent", concat!("peerway/", env!("CARGO_PKG_VERSION"))),
+                    ];
+                    headers.extend(if_none_match.as_deref().map(|etag| ("if-none-match", etag)));
+                    match host::send_get(&self.config.cluster, headers, timeout_ms) {
+                        Some(token) => drop(self.asked.insert(token, call)),
+                        None => unsent.push(call),
+                    }
+                }
+                Effect::SaveDocument(at) => {
+                    if let Some((server, document)) = poller.document(at) {
+                        shared::set_document(server, document);
+                    }
+                }
+                Effect::SaveStatus => shared::set_status(&poller.status()),
+                Effect::Publish(generation, snapshot) => {
+                    shared::set_map(&snapshot);
+                    shared::set_beat(generation, now_ms);
+                }
+                Effect::Renew(generation) => shared::set_beat(generation, now_ms),
+                Effect::Log(line) => host::log(host::Level::Info, &line),
+            }
+        }
+        for call in unsent {
+            self.handle(Event::Reply(call, Answer::default()), now_ms);
+        }
+    }
+}
+
+/// One request to the loopback listener. Any VM answers, from what the polling one keeps.
+pub(crate) struct Question {
+    servers: Vec<peerway_core::servers::Server>,
+}
+
+impl Context for Question {}
+
+impl HttpContext for Question {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        let path = host::request_header(":path").unwrap_or_default();
+        test_panic::on(&path, "fetcher");
+        match path.split(|byte| *byte == b'?').next() {
+            Some(b"/readyz") if shared::beat().is_some() => host::reply(200, "text/plain", "ok\n"),
+            Some(b"/readyz") => {
+                host::reply(503, "text/plain", "no map yet: no server's discovery could be read\n");
+            }
+            Some(b"/refresh") => {
+                shared::want_refresh(host::now_ns());
+                host::reply(202, "text/plain", "looking at all servers\n");
+            }
+            Some(b"/map") => self.map(),
+            // Anything else, the health check that keeps this VM alive included: the route answers.
+            _ => return Action::Continue,
+        }
+        Action::Pause
+    }
+}
+
+impl Question {
+    fn map(&self) {
+        let mut status = shared::status();
+        status.servers = self.servers.iter().map(|server| status.of(server)).collect();
+        let documents: Vec<Option<Document>> = self.servers.iter().map(shared::document).collect();
+        match serde_json::to_string(&status_page::page(&status, &documents, host::now_ms())) {
+            Ok(page) => host::reply(200, "application/json", &page),
+            Err(error) => host::reply(500, "text/plain", &format!("{error}\n")),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Per request: path bytes -> decision -> header edits. Never waits, fetches nothing, reads no body.
+//!
+//! In a healthy cluster of equal servers a request costs one host call: reading its path.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use peerway_core::config;
+use peerway_core::decide::{Decision, Knowledge, Peers, Reason, decide};
+use peerway_core::edits::{destinations, edits};
+use peerway_core::request::{Target, decoded_path};
+use peerway_core::serving_map::ServingMap;
+use peerway_core::snapshot;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use crate::{host, shared, test_panic, witness};
+
+/// How often a worker looks for a new map, in milliseconds.
+const TICK_MS: u64 = 50;
+
+/// What the requests of one worker share.
+pub(crate) struct Router {
+    config: config::Router,
+    held: RefCell<Held>,
+    turn: Cell<usize>,
+    decisions: [host::Counter; Reason::ALL.len()],
+    maps_refused: host::Counter,
+}
+
+/// The map that this worker decides by.
+#[derive(Default)]
+struct Held {
+    /// Generation that was last looked at, decodable or not.
+    generation: u64,
+    map: Option<Rc<ServingMap>>,
+    expired: bool,
+}
+
+impl Router {
+    pub(crate) fn new(config: config::Router) -> Self {
+        let counter = |reason: Reason| {
+            host::Counter::define(&format!("peerway_requests_total;reason={}", reason.name()))
+        };
+        let router = Self {
+            config,
+            held: RefCell::default(),
+            turn: Cell::new(0),
+            decisions: Reason::ALL.map(counter),
+            maps_refused: host::Counter::define("peerway_maps_refused_total"),
+        };
+        router.on_tick();
+        host::tick_every(TICK_MS);
+        router
+    }
+
+    /// Takes a new map if there is one, and notices when the old one is no longer renewed.
+    pub(crate) fn on_tick(&self) {
+        let Some((generation, renewed_ms)) = shared::beat() else { return };
+        let mut held = self.held.borrow_mut();
+        held.expired = host::now_ms().saturating_sub(renewed_ms) > self.config.stale_after_ms;
+        if held.generation == generation {
+            return;
+        }
+        held.generation = generation;
+        match snapshot::decode(shared::map().unwrap_or_default(), &self.config.servers) {
+            Ok(map) => held.map = Some(Rc::new(map)),
+            Err(error) => {
+                self.maps_refused.increment();
+                host::log(host::Level::Warn, &format!("generation {generation}: {error}"));
+            }
+        }
+    }
+
+    fn decide(&self, path: &[u8]) -> Decision {
+        let Some(path) = decoded_path(path) else { return Decision::Untouched };
+        let held = self.held.borrow();
+        let knowledge = match &held.map {
+            None => Knowledge::NoMap,
+            Some(_) if held.expired => Knowledge::Expired,
+            Some(map) => Knowledge::Map(map),
+        };
+        let turn = self.turn.get();
+        let decision = decide(Target::of(&path), &self.config.servers, knowledge, turn);
+        if decision != Decision::Untouched {
+            self.turn.set(turn.wrapping_add(1));
+        }
+        decision
+    }
+
+    fn carry_out(&self, decision: &Decision) {
+        for edit in edits(decision, &self.config.servers) {
+            host::set_request_header(edit.name, &edit.value);
+        }
+        host::choose_route_again();
+        if let Decision::Peers(Peers { reason, once, order, .. }) = decision {
+            // Behind a connection through the server, somebody else's 404 means something else.
+            if !once {
+                let list = destinations(order, &self.config.servers);
+                host::set_filter_state(witness::LIST, list.as_bytes());
+            }
+            host::set_filter_state("peerway_reason", reason.name().as_bytes());
+            let of_reason = Reason::ALL.iter().zip(&self.decisions);
+            for (_, counter) in of_reason.filter(|(known, _)| *known == reason) {
+                counter.increment();
+            }
+        }
+    }
+}
+
+/// One request.
+pub(crate) struct Request(pub(crate) Rc<Router>);
+
+impl Context for Request {}
+
+impl HttpContext for Request {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        if let Some(path) = host::request_header(":path") {
+            test_panic::on(&path, "router");
+            let decision = self.0.decide(&path);
+            if decision != Decision::Untouched {
+                self.0.carry_out(&decision);
+            }
+        }
+        Action::Continue
+    }
+}

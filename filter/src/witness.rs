@@ -1,0 +1,120 @@
+//! Per attempt towards `peers`: a small 404 is read, and a server that does not know the resource is
+//! not believed until every server of the list has said the same.
+//!
+//! A doubted answer becomes a 503 `Status` that asks Envoy for the next attempt: where Envoy cannot
+//! make one, the client gets that, and never the 404. Who has said so is kept in filter state, which
+//! lives as long as the request.
+
+use std::rc::Rc;
+
+use peerway_core::edits::ASK_NEXT;
+use peerway_core::testimony::{
+    DOUBTED, Head, Look, MAX_BODY_BYTES, Verdict, look, says_not_known, weigh,
+};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use crate::{host, test_panic};
+
+/// Filter state: who was to be asked. The router sets it for requests whose 404 is to be weighed.
+pub(crate) const LIST: &str = "peerway_list";
+/// Filter state: who has said that they do not know it.
+const SAID: &str = "peerway_said";
+
+/// What the attempts of one worker share.
+pub(crate) struct Witness {
+    asked_next: host::Counter,
+    passed: host::Counter,
+}
+
+impl Witness {
+    pub(crate) fn new() -> Self {
+        Self {
+            asked_next: host::Counter::define("peerway_witness_total;verdict=asked-next"),
+            passed: host::Counter::define("peerway_witness_total;verdict=passed"),
+        }
+    }
+}
+
+/// One attempt of a request.
+pub(crate) struct Attempt {
+    witness: Rc<Witness>,
+    /// Whether there will be no body to read.
+    is_head: bool,
+    /// Whether the headers wait for the body of a small 404.
+    reading: bool,
+}
+
+impl Attempt {
+    pub(crate) fn new(witness: Rc<Witness>) -> Self {
+        Self { witness, is_head: false, reading: false }
+    }
+
+    /// Whether the answer was put into doubt.
+    fn weigh(&self) -> bool {
+        let list = host::property(&[LIST]).unwrap_or_default();
+        let said = host::property(&[SAID]).unwrap_or_default();
+        let server = host::property(&["upstream", "address"]).unwrap_or_default();
+        match weigh(&list, &said, &server) {
+            Verdict::Pass => {
+                self.witness.passed.increment();
+                false
+            }
+            Verdict::AskNext { said } => {
+                self.witness.asked_next.increment();
+                host::set_filter_state(SAID, &said);
+                host::set_response_header(":status", "503");
+                host::set_response_header("content-type", "application/json");
+                host::set_response_header("content-length", &DOUBTED.len().to_string());
+                host::set_response_header("retry-after", "1");
+                host::set_response_header(ASK_NEXT, "true");
+                true
+            }
+        }
+    }
+}
+
+impl Context for Attempt {}
+
+impl HttpContext for Attempt {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        // Once the request is on its way, the host no longer shows its headers.
+        self.is_head = host::request_header(":method").is_some_and(|method| method == b"HEAD");
+        if cfg!(feature = "test-panic") {
+            test_panic::on(&host::request_header(":path").unwrap_or_default(), "witness");
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        let status = host::response_header(":status").unwrap_or_default();
+        if status != b"404" || host::property(&[LIST]).is_none() {
+            return Action::Continue;
+        }
+        let content_length = host::response_header("content-length");
+        let content_type = host::response_header("content-type");
+        let looked = look(Head {
+            is_head: self.is_head,
+            status: &status,
+            content_length: content_length.as_deref(),
+            content_type: content_type.as_deref(),
+        });
+        self.reading = looked == Look::ReadBody && !end_of_stream;
+        if looked == Look::NotKnown {
+            self.weigh();
+        }
+        if self.reading { Action::Pause } else { Action::Continue }
+    }
+
+    fn on_http_response_body(&mut self, body_bytes: usize, end_of_stream: bool) -> Action {
+        match (self.reading, end_of_stream) {
+            (false, _) => return Action::Continue,
+            (true, false) => return Action::Pause,
+            (true, true) => {}
+        }
+        if says_not_known(&host::response_body(MAX_BODY_BYTES as usize)) && self.weigh() {
+            host::replace_response_body(body_bytes, DOUBTED);
+        }
+        Action::Continue
+    }
+}
