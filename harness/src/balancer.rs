@@ -1,0 +1,257 @@
+//! Envoy in front of servers, as users run it: a control-plane file through `peerway render` into a
+//! real Envoy with the real module; or the same configuration with Peerway taken out, to compare.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::client::{Client, Protocol};
+use crate::control_plane::{ControlPlane, FETCHER_TOKEN};
+use crate::envoy::Envoy;
+use crate::module::Module;
+use crate::pki::Pki;
+use crate::process::{free_port, log_tail, wait_until};
+
+mod plain;
+
+/// What a balancer shall be.
+#[derive(Debug)]
+pub struct Builder {
+    servers: Vec<(String, String)>,
+    certificate: PathBuf,
+    key: PathBuf,
+    ca: PathBuf,
+    folder: Option<PathBuf>,
+    module: Module,
+    plain: bool,
+    token: String,
+    workers: u32,
+    settings: Value,
+}
+
+/// A running Envoy before some servers. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Balancer {
+    envoy: Envoy,
+    listen: SocketAddr,
+    fetcher: SocketAddr,
+    trusted_pem: String,
+    folder: PathBuf,
+    /// Removed with the balancer.
+    _temporary: Option<TempDir>,
+}
+
+impl Builder {
+    /// Peerway before the servers of a control plane, with everything as `peerway render` defaults it.
+    pub fn before(plane: &ControlPlane) -> Self {
+        let servers = plane.servers();
+        let owned = |(name, address): (&str, &str)| (name.to_owned(), address.to_owned());
+        Self::of(servers.into_iter().map(owned).collect(), plane.pki())
+    }
+
+    /// Peerway before servers (name, address) whose certificates come from `pki`.
+    pub fn of(servers: Vec<(String, String)>, pki: &Pki) -> Self {
+        Self {
+            servers,
+            certificate: pki.server.certificate.clone(),
+            key: pki.server.key.clone(),
+            ca: pki.serving_ca.clone(),
+            folder: None,
+            module: Module::Shipped,
+            plain: false,
+            token: FETCHER_TOKEN.to_owned(),
+            workers: 2,
+            settings: json!({"debug": true}),
+        }
+    }
+
+    /// Keeps all files in `folder`. Else they lie in a temporary one.
+    #[must_use]
+    pub fn in_folder(mut self, folder: &Path) -> Self {
+        self.folder = Some(folder.to_owned());
+        self
+    }
+
+    /// The same configuration with Peerway taken out: plain round robin.
+    #[must_use]
+    pub fn plain(mut self) -> Self {
+        self.plain = true;
+        self
+    }
+
+    /// Runs this build of the module.
+    #[must_use]
+    pub fn module(mut self, module: Module) -> Self {
+        self.module = module;
+        self
+    }
+
+    /// Number of Envoy's workers; 2 when unset.
+    #[must_use]
+    pub fn workers(mut self, workers: u32) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// The fetcher's token. With one that no server knows there is never a map.
+    #[must_use]
+    pub fn fetcher_token(mut self, token: &str) -> Self {
+        token.clone_into(&mut self.token);
+        self
+    }
+
+    /// Sets a field of the control-plane file, such as `staleAfter`.
+    #[must_use]
+    pub fn setting(mut self, field: &str, value: Value) -> Self {
+        if let Some(fields) = self.settings.as_object_mut() {
+            fields.insert(field.to_owned(), value);
+        }
+        self
+    }
+
+    /// Renders, and starts Envoy. Returns when it serves; a map may not be there yet.
+    pub async fn start(self) -> Result<Balancer> {
+        let temporary = match &self.folder {
+            Some(folder) => {
+                std::fs::create_dir_all(folder).context("cannot make the balancer's folder")?;
+                None
+            }
+            None => Some(TempDir::with_prefix("peerway-balancer-")?),
+        };
+        let folder = self.folder.clone().or(temporary.as_ref().map(|dir| dir.path().to_owned()));
+        let folder = folder.context("no folder for the balancer")?;
+        let [listen, fetcher, admin] = [free_port()?, free_port()?, free_port()?]
+            .map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let file = self.control_plane_file(&folder, [listen, fetcher, admin])?;
+        let control_plane = envoy_config::ControlPlane::from_yaml(&file).map_err(|problems| {
+            anyhow::anyhow!("the harness wrote a wrong control-plane file: {problems}\n{file}")
+        })?;
+        envoy_config::render(&control_plane).write(&folder)?;
+        if self.plain {
+            plain::without_peerway(&folder.join("envoy.yaml"))?;
+        }
+        let trusted_pem = std::fs::read_to_string(&self.ca).context("cannot read the CA")?;
+        let envoy = Envoy::start(&folder, admin, self.workers).await?;
+        Ok(Balancer { envoy, listen, fetcher, trusted_pem, folder, _temporary: temporary })
+    }
+
+    fn control_plane_file(
+        &self,
+        folder: &Path,
+        [listen, fetcher, admin]: [SocketAddr; 3],
+    ) -> Result<String> {
+        let token = folder.join("fetcher-token");
+        std::fs::write(&token, &self.token).context("cannot write the fetcher's token")?;
+        let server = |(name, address): &(String, String)| json!({"name": name, "address": address});
+        let mut file = json!({
+            "version": "v1alpha1",
+            "listen": {"address": listen, "certificate": self.certificate, "key": self.key},
+            "servers": self.servers.iter().map(server).collect::<Vec<_>>(),
+            "serversTls": {"ca": self.ca},
+            "fetcher": {"tokenFile": token, "listen": fetcher},
+            "wasm": self.module.build()?,
+            "admin": admin,
+            "accessLog": folder.join("access.log"),
+        });
+        if let (Some(file), Some(settings)) = (file.as_object_mut(), self.settings.as_object()) {
+            file.extend(settings.clone());
+        }
+        Ok(serde_json::to_string_pretty(&file)?)
+    }
+}
+
+impl Balancer {
+    /// Where clients go.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.listen)
+    }
+
+    /// A client of it.
+    pub fn client(&self, token: &str, protocol: Protocol) -> Result<Client> {
+        Ok(Client::new(self.listen, &self.trusted_pem, protocol)?.with_token(token))
+    }
+
+    /// A client of the loopback listener.
+    pub fn fetcher(&self) -> Result<Client> {
+        Client::plain(self.fetcher, Protocol::Http1)
+    }
+
+    /// The process behind it.
+    pub fn envoy(&mut self) -> &mut Envoy {
+        &mut self.envoy
+    }
+
+    /// The folder with the rendered configuration and the logs.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What `/map` says.
+    pub async fn map(&self) -> Result<Value> {
+        self.fetcher()?.get("/map").await?.json()
+    }
+
+    /// Waits until `/map` fulfils a condition.
+    pub async fn wait_for_map(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Result<()> {
+        let holds = async || self.map().await.is_ok_and(|map| condition(&map));
+        wait_until(what, MAP_LIMIT, holds).await
+    }
+
+    /// Waits until every server is confirmed.
+    pub async fn all_confirmed(&self) -> Result<()> {
+        self.wait_for_map("every server is confirmed", |map| {
+            let servers = map["servers"].as_array();
+            servers.is_some_and(|servers| servers.iter().all(|s| s["state"] == "confirmed"))
+        })
+        .await
+    }
+
+    /// Waits until a server has a state.
+    pub async fn server_is(&self, name: &str, state: &str) -> Result<()> {
+        self.wait_for_map(&format!("{name} is {state}"), |map| {
+            let servers = map["servers"].as_array().into_iter().flatten();
+            servers.filter(|server| server["name"] == name).any(|server| server["state"] == state)
+        })
+        .await
+    }
+
+    /// Peerway's own counters, without Envoy's prefix.
+    pub async fn counters(&self) -> Result<BTreeMap<String, u64>> {
+        let prefix = "wasmcustom.";
+        let stats = self.envoy.stats(&format!("{prefix}peerway_")).await?;
+        let bare = |(name, value): (String, u64)| (name.replacen(prefix, "", 1), value);
+        Ok(stats.into_iter().map(bare).collect())
+    }
+
+    /// The access log so far, a JSON object a request. Envoy writes it with a delay.
+    pub fn access_log(&self) -> Result<Vec<Value>> {
+        let log = std::fs::read_to_string(self.folder.join("access.log")).unwrap_or_default();
+        let line = |line| serde_json::from_str(line).context("a line of the access log is no JSON");
+        log.lines().map(line).collect()
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            if let Some(temporary) = &mut self._temporary {
+                temporary.disable_cleanup(true);
+            }
+            tell(&log_tail(&self.folder.join("envoy.log")));
+            tell(&format!("the balancer's files are kept in {}", self.folder.display()));
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "what a test runner shows with the failed test alone")]
+fn tell(text: &str) {
+    eprintln!("{text}");
+}
+
+/// A server that comes back is read within a poll interval and the time of its own start.
+const MAP_LIMIT: Duration = Duration::from_secs(20);

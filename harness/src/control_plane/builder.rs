@@ -1,0 +1,140 @@
+//! The description of a control plane → a running one: everything is made, started and waited for
+//! here.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+
+use super::ask::Asker;
+use super::flags::{FETCHER_GROUP, Rig};
+use super::folder::Folder;
+use super::member::Member;
+use super::{ADMIN_TOKEN, ControlPlane, ETCD, Server};
+use crate::parts::{self, Part};
+use crate::pki::Pki;
+use crate::process::free_port;
+
+/// What a control plane shall consist of.
+#[derive(Debug, Default)]
+pub struct Builder {
+    servers: Vec<Description>,
+    folder: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+struct Description {
+    name: String,
+    version: String,
+    flags: Vec<String>,
+}
+
+impl Builder {
+    /// A server of this name and version ("1.36.3").
+    pub fn server(self, name: &str, version: &str) -> Self {
+        self.server_with(name, version, &[])
+    }
+
+    /// The same with more flags, such as `--goaway-chance=0.02`. They come last, so they win over
+    /// the rig's own; the server keeps them when it is replaced by another version.
+    pub fn server_with(mut self, name: &str, version: &str, flags: &[&str]) -> Self {
+        self.servers.push(Description {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+        });
+        self
+    }
+
+    /// Keeps all files in `folder`, which must be empty or not there yet. Else they lie in a
+    /// temporary one, which goes with the control plane, except when a test panics.
+    pub fn in_folder(mut self, folder: &Path) -> Self {
+        self.folder = Some(folder.to_owned());
+        self
+    }
+
+    /// Starts everything, and returns when each server says on `/readyz` that it is ready. Parts
+    /// that are not there yet are built first, which takes minutes.
+    pub async fn start(self) -> Result<ControlPlane> {
+        self.check_names()?;
+        let etcd = parts::ensure(&Part::etcd()).await?;
+        for server in &self.servers {
+            parts::ensure(&Part::kube_apiserver(&server.version)).await?;
+        }
+        let folder = Folder::create(self.folder.as_deref())?;
+        let pki = Pki::create(&folder.path().join("pki"))?;
+        let etcd_port = free_port()?;
+        let rig = Rig::create(folder.path(), etcd_port)?;
+        let asker = Asker::new(&pki.serving_authority, ADMIN_TOKEN)?;
+
+        let etcd_url = format!("http://127.0.0.1:{etcd_port}");
+        let command = rig.etcd(&etcd, free_port()?);
+        let etcd = Member::new(ETCD, etcd_url, "/health", command, folder.path(), &asker);
+        etcd.start().await?;
+        let mut plane = ControlPlane {
+            etcd,
+            servers: Vec::new(),
+            rig,
+            pki,
+            asker,
+            components_started: AtomicUsize::new(0),
+            folder,
+        };
+        for server in self.servers {
+            plane.add(server).await?;
+        }
+        for server in &plane.servers {
+            server.member.ready().await?;
+        }
+        plane.let_fetcher_read_discovery().await?;
+        Ok(plane)
+    }
+
+    fn check_names(&self) -> Result<()> {
+        if self.servers.is_empty() {
+            bail!("a control plane needs a server");
+        }
+        for (index, server) in self.servers.iter().enumerate() {
+            let taken = self.servers.iter().take(index).any(|other| other.name == server.name);
+            if taken || server.name == ETCD {
+                bail!("there are two processes named {}", server.name);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ControlPlane {
+    async fn add(&mut self, server: Description) -> Result<()> {
+        let Description { name, version, flags } = server;
+        let binary = parts::ensure(&Part::kube_apiserver(&version)).await?;
+        let port = free_port()?;
+        let command = self.rig.kube_apiserver(&binary, &self.pki, port, &flags);
+        let url = format!("https://127.0.0.1:{port}");
+        let member = Member::new(&name, url, "/readyz", command, self.folder.path(), &self.asker);
+        member.launch().await?;
+        self.servers.push(Server { member, port, flags });
+        Ok(())
+    }
+
+    /// Everybody who is known may read discovery by default, but careful owners take that away;
+    /// what the fetcher needs shall be in one place.
+    async fn let_fetcher_read_discovery(&self) -> Result<()> {
+        let group = "rbac.authorization.k8s.io";
+        let binding = json!({
+            "apiVersion": format!("{group}/v1"),
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "peerway:fetcher"},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "system:discovery"},
+            "subjects": [{"apiGroup": group, "kind": "Group", "name": FETCHER_GROUP}],
+        });
+        let (_, address) = *self.servers().first().context("a control plane needs a server")?;
+        let url = format!("https://{address}/apis/{group}/v1/clusterrolebindings");
+        let answer = self.asker.post(&url, &binding).await?;
+        if answer.status != 201 {
+            bail!("the fetcher's rights: {url} answered {} {}", answer.status, answer.body);
+        }
+        Ok(())
+    }
+}

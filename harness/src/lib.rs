@@ -1,0 +1,13 @@
+//! Real parts around Peerway: control planes of mixed versions, Envoy, a simulated server for what a
+//! real one cannot be made to do, and clients. The demo and the tests are built from these.
+
+pub mod balancer;
+pub mod client;
+pub mod control_plane;
+pub mod envoy;
+pub mod kubeconfig;
+pub mod module;
+pub mod parts;
+pub mod pki;
+pub mod process;
+pub mod simulated;
