@@ -2,6 +2,7 @@
 //! the answers of the loopback listener.
 //!
 //! Every worker has one of these VMs, and any of them can poll: the one that holds the lease does.
+//! Envoy's own health check asks `/readyz` all the time, which brings a crashed VM back.
 
 use std::collections::BTreeMap;
 
@@ -148,7 +149,7 @@ impl HttpContext for Question {
                 host::reply(202, "text/plain", "looking at all servers\n");
             }
             Some(b"/map") => self.map(),
-            // Anything else, the health check that keeps this VM alive included: the route answers.
+            // Not ours: the route answers 404.
             _ => return Action::Continue,
         }
         Action::Pause

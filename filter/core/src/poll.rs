@@ -263,6 +263,8 @@ impl Poller {
         let changed = server.take(outcomes, now_ms);
         if changed {
             effects.push(Effect::SaveDocument(at));
+            // Another version may have taken its place between two looks.
+            self.ask(at, Ask::Version, effects);
         }
         self.after_change(at, before, changed, effects);
     }
