@@ -1,6 +1,5 @@
 //! What the core costs: reading a request, looking it up in small and large maps, and decoding a map.
 //! `make bench` runs it; ratios between rows of one run are what counts.
-#![expect(missing_docs, reason = "the benchmark macros write undocumented functions")]
 
 use std::hint::black_box;
 

@@ -259,18 +259,25 @@ impl Poller {
         let finished = server.reading.as_mut().and_then(|(_, reading)| reading.finished());
         let Some(outcomes) = finished else { return };
         server.reading = None;
-        let before = server.record.standing();
+        let (before, read_before_ms) = (server.record.standing(), server.record.read_ms);
         let changed = server.take(outcomes, now_ms);
+        let read_ms = server.record.read_ms;
         if changed {
             effects.push(Effect::SaveDocument(at));
             // Another version may have taken its place between two looks.
             self.ask(at, Ask::Version, effects);
         }
-        self.after_change(at, before, changed, effects);
+        // What this server leaves out counts against a gone one's memory from the moment on in which
+        // this document is the newer one.
+        let newer_than_before = read_before_ms..read_ms;
+        let overtook = self.servers.iter().any(|other| {
+            other.record.standing() == Standing::Gone
+                && newer_than_before.contains(&other.record.read_ms)
+        });
+        self.after_change(at, before, changed || overtook, effects);
     }
 
-    /// Publishes when the map may have changed. It may also while a server is gone, since a document
-    /// that is read again makes its memory of shared APIs older.
+    /// Publishes when the map may have changed.
     fn after_change(
         &mut self,
         at: usize,
@@ -278,7 +285,6 @@ impl Poller {
         changed: bool,
         effects: &mut Vec<Effect>,
     ) {
-        let any_gone = self.servers.iter().any(|s| s.record.standing() == Standing::Gone);
         let Some(server) = self.servers.get(at) else {
             return;
         };
@@ -289,7 +295,7 @@ impl Poller {
             effects
                 .push(Effect::Log(format!("{name} ({address}) is {}{why}{problem}", now.name())));
         }
-        if changed || any_gone || now != before {
+        if changed || now != before {
             self.publish(effects);
         }
         effects.push(Effect::SaveStatus);

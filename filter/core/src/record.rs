@@ -135,17 +135,14 @@ impl Document {
         }
     }
 
-    /// Puts a new reading of one root in place of the old. Returns whether anything changed.
-    pub fn replace(&mut self, root: Root, mut apis: Apis, etag: String) -> bool {
+    /// Puts a new reading of one root in place of the old.
+    pub fn replace(&mut self, root: Root, mut apis: Apis, etag: String) {
         apis.keep_from(&self.apis, |group| group.is_empty() == (root == Root::Named));
-        let known_etag = match root {
-            Root::Core => &mut self.core_etag,
-            Root::Named => &mut self.named_etag,
-        };
-        let changed = self.apis != apis || *known_etag != etag;
-        *known_etag = etag;
         self.apis = apis;
-        changed
+        match root {
+            Root::Core => self.core_etag = etag,
+            Root::Named => self.named_etag = etag,
+        }
     }
 
     /// For shared data.

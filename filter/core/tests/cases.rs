@@ -1,6 +1,12 @@
 //! The case table (`testdata/cases.json`) against the core: real discovery documents in, through the
 //! poller, a snapshot and back, decisions out. Runs natively and, compiled to wasm, under node; the
 //! harness runs the same table in real Envoy.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests, which say what they expect by failing"
+)]
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
 //! What holds for any servers and any request, against a naive model beside it.
 #![cfg(not(target_arch = "wasm32"))]
+#![expect(clippy::unwrap_used, reason = "a helper of tests, which say what they expect by failing")]
 
 use peerway_core::apis::{Apis, Origin};
 use peerway_core::decide::{Decision, Knowledge, Peers, decide};

@@ -32,6 +32,8 @@ enum Behavior {
     Garbage,
     /// Only plain discovery.
     Plain(Vec<&'static str>),
+    /// This document of the named groups.
+    Named(&'static str),
 }
 
 /// Servers, a poller, and what workers and other VMs would see.
@@ -146,7 +148,8 @@ impl Behavior {
             (_, "/version") => (200, json, r#"{"gitVersion":"v1.36.3"}"#.into()),
             (Self::Refuses(status), _) => (*status, json, "{}".into()),
             (Self::Garbage, _) => (200, AGGREGATED, "{\"kind\":".into()),
-            (Self::Serves(_), "/api") => (200, AGGREGATED, CORE.into()),
+            (Self::Named(document), "/apis") => (200, AGGREGATED, (*document).into()),
+            (Self::Serves(_) | Self::Named(_), "/api") => (200, AGGREGATED, CORE.into()),
             (Self::Serves(resources), "/apis") => (200, AGGREGATED, named(resources)),
             (Self::Plain(_), "/api") => {
                 (200, json, r#"{"kind":"APIVersions","versions":["v1"]}"#.into())
@@ -172,7 +175,7 @@ impl Behavior {
     }
 }
 
-use Behavior::{Dead, Garbage, Plain, Refuses, RefusesAll, Serves};
+use Behavior::{Dead, Garbage, Named, Plain, Refuses, RefusesAll, Serves};
 
 #[test]
 fn what_each_server_lists_is_published() {
@@ -318,6 +321,27 @@ fn plain_discovery_is_read_group_version_by_group_version() {
         "{:?}",
         world.asked
     );
+}
+
+/// As the CRD server writes it: its own group spelled out, verbs unsorted.
+const CRD: &str = r#"{"kind":"APIGroupDiscoveryList","items":[{"metadata":{"name":"g"},"versions":[{"version":"v1","resources":[
+    {"resource":"a","verbs":["get"]},
+    {"resource":"crd","responseKind":{"group":"g","version":"v1","kind":"C"},"verbs":["delete","get","create"]}]}]}]}"#;
+
+#[test]
+fn a_crd_that_was_deleted_while_a_server_was_dying_does_not_stay() {
+    let mut world = World::new(vec![Named(CRD), Named(CRD)]);
+    world.poll();
+    assert_eq!(world.listing("crd"), [0, 1]);
+    // The living one no longer lists it when both are looked at for the last time …
+    world.servers[1] = Serves(vec!["a"]);
+    world.poll();
+    // … and the other dies without having been read again. Its death is seen before the living
+    // one's document is found unchanged, and so newer.
+    world.servers[0] = Dead;
+    world.poll();
+    assert_eq!(world.listing("crd"), Vec::<usize>::new());
+    assert_eq!(world.listing("a"), [0, 1]);
 }
 
 #[test]

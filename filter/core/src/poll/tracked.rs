@@ -45,12 +45,11 @@ impl Tracked {
     /// Takes a complete reading. Returns whether the document changed. A first document needs both
     /// roots: of a server whose core group alone was read, nothing must be taken for absent.
     pub(super) fn take(&mut self, outcomes: [Outcome; 2], now_ms: u64) -> bool {
-        let known = self.document.is_some();
-        let mut document = self.document.clone().unwrap_or_default();
-        let (mut changed, mut failed, mut problems) = (false, false, Vec::new());
+        let has_etag = |root| self.document.as_ref().is_some_and(|it| !it.etag(root).is_empty());
+        let (mut replaced, mut failed, mut problems) = (None, false, Vec::new());
         for (root, outcome) in [Root::Core, Root::Named].into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Unchanged if !document.etag(root).is_empty() => {}
+                Outcome::Unchanged if has_etag(root) => {}
                 Outcome::Unchanged => {
                     failed = true;
                     problems.push(format!("{}: status 304, not asked for", root.path()));
@@ -60,15 +59,17 @@ impl Tracked {
                     problems.push(problem);
                 }
                 Outcome::Read(readout, etag) => {
-                    changed |= document.replace(root, readout.apis, etag);
+                    let known = || self.document.clone().unwrap_or_default();
+                    replaced.get_or_insert_with(known).replace(root, readout.apis, etag);
                     problems.extend(readout.problems);
                 }
             }
         }
         self.record.problem = problems.join("; ");
-        let taken = changed && (known || !failed);
-        if taken {
-            self.document = Some(document);
+        let believed = self.document.is_some() || !failed;
+        let changed = believed && replaced.is_some() && replaced != self.document;
+        if changed {
+            self.document = replaced;
         }
         if !failed {
             self.record.read_ms = now_ms;
@@ -76,7 +77,7 @@ impl Tracked {
                 self.record.set_standing(Standing::Confirmed);
             }
         }
-        taken
+        changed
     }
 }
 
