@@ -188,7 +188,9 @@ impl Fetcher {
             (Some(None), Some(None)) => {
                 Err("neither tokenFile nor clientCertificate: one is needed")
             }
-            (Some(Some(_)), Some(Some(_))) => Err("both tokenFile and clientCertificate: only one"),
+            (Some(Some(_)), Some(Some(_))) => {
+                Err("both tokenFile and clientCertificate: only one is possible")
+            }
             _ => Ok(()),
         };
         if let Err(what) = is_one {
@@ -233,7 +235,7 @@ fn read_servers(file: &mut Section<'_>) -> Option<Vec<Server>> {
                 file.problem(&format!("servers[{at}].name"), what);
             }
             if other.address == server.address {
-                let what = format!("{:?} is the address of servers[{earlier}]", server.address);
+                let what = format!("{} is the address of servers[{earlier}]", server.address);
                 file.problem(&format!("servers[{at}].address"), what);
             }
         }
@@ -267,3 +269,6 @@ fn refuse_shared_ports(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,13 +51,15 @@ pub(crate) fn remote(text: &str) -> Result<SocketAddr, String> {
     Err(format!("{text:?} is where servers listen, not where one can be reached"))
 }
 
-/// A path, as it is. Relative ones start where Envoy is started.
+/// A path as it is given. Relative ones start where Envoy is started.
 pub(crate) fn path(text: &str) -> Result<String, String> {
     match text {
         "" => Err("empty: a path is needed".to_owned()),
         text if text.chars().any(char::is_control) => {
             Err(format!("{text:?} has a control character in it"))
         }
+        // Envoy never loads a file that it is to watch when its path has no directory in it.
+        text if !text.contains('/') => Ok(format!("./{text}")),
         text => Ok(text.to_owned()),
     }
 }
@@ -153,6 +155,15 @@ mod tests {
         assert!(loopback("127.0.0.1:1").is_ok() && loopback("[::1]:1").is_ok());
         assert!(loopback("0.0.0.0:1").is_err() && loopback("10.0.0.1:1").is_err());
         assert!(remote("0.0.0.0:1").is_err() && remote("[::]:1").is_err());
+    }
+
+    #[test]
+    fn a_path_is_taken_as_it_is_given() {
+        for given in ["/etc/peerway/tls.crt", "pki/ca.crt", "./a b", "/\u{fc}\"{{x}}"] {
+            assert_eq!(path(given), Ok(given.to_owned()));
+        }
+        assert_eq!(path("ca.crt"), Ok("./ca.crt".to_owned()));
+        assert!(path("").is_err() && path("a\nb").is_err() && path("a\0").is_err());
     }
 
     #[test]

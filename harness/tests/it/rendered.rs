@@ -1,0 +1,40 @@
+//! The committed example, as users copy it, before a real Envoy; and what it must share with the core.
+
+use peerway_core::testimony::SHAPES;
+use peerway_harness::envoy;
+use peerway_harness::module::Module;
+
+const EXAMPLE: &str = include_str!("../../../envoy-config/examples/control-plane.yaml");
+const RENDERED: &str = include_str!("../../../envoy-config/envoy/envoy.yaml");
+
+/// Envoy loads the module when it validates, so that one path is this machine's.
+#[tokio::test]
+async fn envoy_takes_the_rendered_example() {
+    let module = Module::Shipped.build().unwrap();
+    let here = EXAMPLE.replace("/usr/lib/peerway/peerway.wasm", module.to_str().unwrap());
+    assert_ne!(here, EXAMPLE, "the example names another module");
+    let control_plane = envoy_config::ControlPlane::from_yaml(&here).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    envoy_config::render(&control_plane).write(folder.path()).unwrap();
+    envoy::validate(folder.path()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_configuration_that_envoy_refuses_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = RENDERED.replace("direct_response: {status: 404}", "direct_response: {status: 1}");
+    assert_ne!(broken, RENDERED);
+    std::fs::write(folder.path().join("envoy.yaml"), broken).unwrap();
+    let error = envoy::validate(folder.path()).await.unwrap_err().to_string();
+    assert!(error.contains("status"), "{error}");
+}
+
+#[test]
+fn the_native_guard_and_the_witness_know_the_same_shapes() {
+    for (bytes, content_type) in SHAPES {
+        let shape = format!("{{exact: \"404 {bytes} {content_type}\"}}");
+        assert_eq!(RENDERED.matches(&shape).count(), 1, "{shape}");
+    }
+    let guarded = RENDERED.matches("{name: x-peerway-shape, string_match").count();
+    assert_eq!(guarded, SHAPES.len());
+}
