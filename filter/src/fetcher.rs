@@ -14,7 +14,7 @@ use peerway_core::{discovery, edits, status_page};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::{host, shared, test_panic};
+use crate::{host, shared, test_switch};
 
 /// How often a VM looks at the lease and at what is due, in milliseconds.
 const TICK_MS: u64 = 50;
@@ -40,6 +40,9 @@ impl Fetcher {
     }
 
     pub(crate) fn on_tick(&mut self) {
+        if test_switch::is_halted() {
+            return;
+        }
         let now_ms = host::now_ms();
         let (lease, read) = shared::lease();
         match claim(lease.as_deref(), self.me, now_ms) {
@@ -58,17 +61,22 @@ impl Fetcher {
     /// Takes the answer to a question; `answered` is false when there was none.
     pub(crate) fn on_answer(&mut self, token: u32, answered: bool, body_bytes: usize) {
         let Some(call) = self.asked.remove(&token) else { return };
-        let status = std::str::from_utf8(&host::answer_header(":status")).unwrap_or("").parse();
-        let readable = answered && body_bytes > 0 && body_bytes <= discovery::MAX_DOCUMENT_BYTES;
+        let now_ms = host::now_ms();
+        if !answered {
+            // There are no headers to ask for then, and asking would kill the VM.
+            return self.handle(Event::Reply(call, Answer::default()), now_ms);
+        }
+        let readable = body_bytes > 0 && body_bytes <= discovery::MAX_DOCUMENT_BYTES;
         let body = if readable { host::answer_body(body_bytes) } else { Vec::new() };
+        let status = std::str::from_utf8(&host::answer_header(":status")).unwrap_or("").parse();
         let answer = Answer {
-            status: status.ok().filter(|_| answered).unwrap_or_default(),
+            status: status.unwrap_or_default(),
             content_type: &host::answer_header("content-type"),
             etag: &host::answer_header("etag"),
             body: &body,
             body_bytes,
         };
-        self.handle(Event::Reply(call, answer), host::now_ms());
+        self.handle(Event::Reply(call, answer), now_ms);
     }
 
     pub(crate) fn question(&self) -> Question {
@@ -138,7 +146,8 @@ impl Context for Question {}
 impl HttpContext for Question {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         let path = host::request_header(":path").unwrap_or_default();
-        test_panic::on(&path, "fetcher");
+        test_switch::panic_if_asked(&path, "fetcher");
+        test_switch::fetcher(&path);
         match path.split(|byte| *byte == b'?').next() {
             Some(b"/readyz") if shared::beat().is_some() => host::reply(200, "text/plain", "ok\n"),
             Some(b"/readyz") => {

@@ -13,7 +13,7 @@ mod fetcher;
 mod host;
 mod router;
 mod shared;
-mod test_panic;
+mod test_switch;
 mod witness;
 
 use std::rc::Rc;

@@ -14,7 +14,7 @@ use peerway_core::snapshot;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::{host, shared, test_panic, witness};
+use crate::{host, shared, test_switch, witness};
 
 /// How often a worker looks for a new map, in milliseconds.
 const TICK_MS: u64 = 50;
@@ -116,7 +116,7 @@ impl Context for Request {}
 impl HttpContext for Request {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         if let Some(path) = host::request_header(":path") {
-            test_panic::on(&path, "router");
+            test_switch::panic_if_asked(&path, "router");
             let decision = self.0.decide(&path);
             if decision != Decision::Untouched {
                 self.0.carry_out(&decision);

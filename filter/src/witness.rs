@@ -14,7 +14,7 @@ use peerway_core::testimony::{
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::{host, test_panic};
+use crate::{host, test_switch};
 
 /// Filter state: who was to be asked. The router sets it for requests whose 404 is to be weighed.
 pub(crate) const LIST: &str = "peerway_list";
@@ -81,7 +81,10 @@ impl HttpContext for Attempt {
         // Once the request is on its way, the host no longer shows its headers.
         self.is_head = host::request_header(":method").is_some_and(|method| method == b"HEAD");
         if cfg!(feature = "test-panic") {
-            test_panic::on(&host::request_header(":path").unwrap_or_default(), "witness");
+            test_switch::panic_if_asked(
+                &host::request_header(":path").unwrap_or_default(),
+                "witness",
+            );
         }
         Action::Continue
     }

@@ -228,9 +228,14 @@ impl Balancer {
         Ok(stats.into_iter().map(bare).collect())
     }
 
-    /// The access log so far, a JSON object a request. Envoy writes it with a delay.
+    /// The file of the access log, a JSON object a line. Envoy writes it with a delay.
+    pub fn access_log_file(&self) -> PathBuf {
+        self.folder.join("access.log")
+    }
+
+    /// The access log so far, a JSON object a request.
     pub fn access_log(&self) -> Result<Vec<Value>> {
-        let log = std::fs::read_to_string(self.folder.join("access.log")).unwrap_or_default();
+        let log = std::fs::read_to_string(self.access_log_file()).unwrap_or_default();
         let line = |line| serde_json::from_str(line).context("a line of the access log is no JSON");
         log.lines().map(line).collect()
     }

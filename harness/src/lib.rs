@@ -11,3 +11,4 @@ pub mod parts;
 pub mod pki;
 pub mod process;
 pub mod simulated;
+pub mod workload;

@@ -2,5 +2,12 @@
 
 mod cases;
 mod control_plane;
+mod discovery_faults;
+mod load;
 mod parts;
+mod rendered;
+mod rig;
+mod same_bytes;
 mod simulated;
+mod tidy;
+mod wasm_module;
