@@ -20,6 +20,7 @@
 
 mod control_plane;
 mod problems;
+pub mod rehearsal;
 mod render;
 mod rendered;
 mod section;
