@@ -23,6 +23,7 @@ mod problems;
 pub mod rehearsal;
 mod render;
 mod rendered;
+pub mod running;
 mod section;
 mod template;
 mod values;

@@ -12,3 +12,6 @@ mod counted;
 pub mod log;
 pub mod skew;
 pub mod tally;
+mod unpacked;
+
+pub use unpacked::unpacked;
