@@ -7,6 +7,12 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use envoy_config::{ControlPlane, render};
 
+use command::map::ShowMap;
+use command::output::complain;
+use command::rehearse::Rehearse;
+
+mod command;
+
 /// Mixed-version kube-apiservers behind one Envoy.
 #[derive(Parser)]
 #[command(version)]
@@ -18,6 +24,8 @@ struct Command {
 #[derive(Subcommand)]
 enum Verb {
     Render(Render),
+    Rehearse(Rehearse),
+    Map(ShowMap),
 }
 
 /// Turn a description of a control plane into an Envoy configuration directory.
@@ -43,8 +51,12 @@ struct Target {
 }
 
 fn main() -> ExitCode {
-    let Command { verb: Verb::Render(verb) } = Command::parse();
-    match verb.run() {
+    let done = match Command::parse().verb {
+        Verb::Render(verb) => verb.run(),
+        Verb::Rehearse(verb) => verb.run(),
+        Verb::Map(verb) => verb.run(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(what) => {
             complain(&what);
@@ -78,9 +90,4 @@ fn no_drift(rendered: &envoy_config::Rendered, directory: &Path) -> Result<(), S
     }
     let place = directory.display();
     Err(drifts.iter().map(|drift| format!("{place}/{drift}\n")).collect())
-}
-
-#[expect(clippy::print_stderr, reason = "a command speaks to whoever called it")]
-fn complain(what: &str) {
-    eprintln!("{}", what.trim_end());
 }

@@ -15,7 +15,7 @@ const MAX_CLIENTS: usize = 10_000;
 /// So many addresses are kept of a client.
 const MAX_ADDRESSES: usize = 3;
 
-/// What was counted. Serialized, it is the `result` of `peerway rehearse -o json`.
+/// What was counted; the totals of `peerway rehearse -o json`.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tally {
@@ -211,7 +211,7 @@ impl Count {
     }
 }
 
-/// The largest shares first: by false 404s behind a plain balancer, then requests, then name.
+/// The largest shares first: by what goes wrong behind a plain balancer, then requests, then name.
 fn top<T>(
     shares: impl Iterator<Item = T>,
     most: usize,
@@ -220,9 +220,12 @@ fn top<T>(
     let mut shares: Vec<T> = shares.collect();
     shares.sort_by(|left, right| {
         let ((left, left_name), (right, right_name)) = (of(left), of(right));
-        let expected = |share: &Share| share.ways.plain.false404.expected;
-        expected(right)
-            .total_cmp(&expected(left))
+        let [left_harm, right_harm] = [left, right].map(|share| share.ways.plain);
+        let by = |count: fn(Harm) -> Count| {
+            count(right_harm).expected.total_cmp(&count(left_harm).expected)
+        };
+        by(|harm| harm.false404)
+            .then(by(|harm| harm.incomplete_discovery))
             .then(right.requests.cmp(&left.requests))
             .then_with(|| left_name.cmp(&right_name))
     });
