@@ -1,6 +1,10 @@
 //! The subcommands, one file each, and what they share.
 
+pub(crate) mod diff;
+pub(crate) mod explain;
 pub(crate) mod map;
+pub(crate) mod merge;
 pub(crate) mod output;
 pub(crate) mod rehearse;
+pub(crate) mod render;
 pub(crate) mod servers;

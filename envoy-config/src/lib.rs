@@ -20,6 +20,7 @@
 
 mod control_plane;
 mod problems;
+mod reach;
 pub mod rehearsal;
 mod render;
 mod rendered;
@@ -30,5 +31,6 @@ mod values;
 
 pub use control_plane::ControlPlane;
 pub use problems::{Problem, Problems};
+pub use reach::{Identity, Reach};
 pub use render::render;
 pub use rendered::{Drift, Rendered};

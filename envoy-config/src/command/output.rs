@@ -1,10 +1,19 @@
 //! What a command prints: text for people or JSON for programs on standard output, complaints on
 //! standard error.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use serde::Serialize;
+
+/// How a command ended that could do what it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Exit code 0.
+    Done,
+    /// It found the difference that scripts ask for: exit code 1.
+    Differs,
+}
 
 /// `-o`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -46,6 +55,15 @@ pub(crate) fn put(text: &str) -> Result<(), String> {
 /// Says something on standard error; nobody minds if that fails.
 pub(crate) fn complain(what: &str) {
     let _ = writeln!(io::stderr(), "{}", what.trim_end());
+}
+
+/// A heading: bold where a person sees it in color.
+pub(crate) fn heading(text: &str) -> String {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    match io::stdout().is_terminal() && !plain {
+        true => format!("\x1b[1m{text}\x1b[0m"),
+        false => text.to_owned(),
+    }
 }
 
 /// Each row a line; columns as wide as their widest cell, the last one as it is.

@@ -14,7 +14,7 @@ use peerway_core::apis::Apis;
 use serde::Serialize;
 
 use super::output::{Output, complain, print};
-use super::servers::Servers;
+use super::servers::{Known, Servers};
 use progress::Progress;
 
 mod progress;
@@ -47,12 +47,12 @@ struct LogRead {
     contents: Contents,
 }
 
-/// What would have gone wrong with the requests of a log, had these servers stood behind one address
+/// Tell what would have gone wrong with the requests of a log in the skew of these servers
 ///
-/// Reads kube-apiserver audit logs (audit.k8s.io events, one JSON object a line) and Peerway's access
-/// logs, plain or gzip, and judges each request three times: behind a plain balancer, with
-/// kube-apiserver's own mixed version proxy behind that, and with Peerway. A request counts as at
-/// risk when some of the servers list its API and others do not.
+/// Reads kube-apiserver audit logs (audit.k8s.io events, one JSON object a line) and Peerway's
+/// access logs, plain or gzip, and judges each request three times: behind a plain balancer, with
+/// kube-apiserver's own mixed version proxy behind that, and with Peerway. A request is at risk
+/// when some of the servers list its API and others do not.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Rehearse {
@@ -73,16 +73,16 @@ const EXAMPLES: &str = "\
 Examples:
   Last night's audit log, in the skew of an upgrade from 1.36 to 1.37 with three servers:
     peerway rehearse audit.log --server cp-1=1.36 --server cp-2=1.36 --server cp-3=1.37
-  Rotated logs of all servers, the ten APIs that suffer most:
-    zcat /var/log/kubernetes/audit-*.gz | peerway rehearse - --server old=1.36 --server new=1.37 -o json | jq .apis
+  Rotated logs through a pipe, the APIs that suffer most as JSON:
+    zcat audit-*.gz | peerway rehearse - --server old=1.36 --server new=1.37 -o json | jq .apis
 
-Exit codes: 0 done, whatever was found; 1 a log or a server's discovery could not be read; 2 wrong usage.";
+Exit codes: 0 done, whatever was found; 1 a log or a server could not be read; 2 wrong usage.";
 
 impl Rehearse {
     /// Prints the report. An error is what to tell the caller.
     pub(crate) fn run(&self) -> Result<(), String> {
-        let servers = self.servers.read()?;
-        let lists: Vec<_> = servers.iter().map(|(name, apis)| (name.clone(), apis)).collect();
+        let plane = self.servers.read()?;
+        let lists = plane.known.iter().map(list).collect::<Result<Vec<_>, _>>()?;
         let skew = Skew::between(&lists)?;
         let mut tally = Tally::default();
         let mut reader = Reader::default();
@@ -101,6 +101,15 @@ impl Rehearse {
             tally: &tally,
         };
         print(self.output, &report, text::of)
+    }
+}
+
+/// What a server lists. One that was never read may list anything, so nothing can be said.
+fn list(server: &Known) -> Result<(String, &Apis), String> {
+    let name = server.name.clone();
+    match &server.apis {
+        Some(apis) => Ok((name, apis)),
+        None => Err(format!("{name}: its discovery was never read")),
     }
 }
 
