@@ -3,8 +3,9 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
+use command::completions::{Completions, Man};
 use command::diff::Diff;
 use command::explain::Explain;
 use command::map::ShowMap;
@@ -31,6 +32,8 @@ enum Verb {
     Merge(Merge),
     Rehearse(Rehearse),
     Map(ShowMap),
+    Completions(Completions),
+    Man(Man),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,8 @@ fn main() -> ExitCode {
         Verb::Merge(verb) => verb.run().map(|()| Outcome::Done),
         Verb::Rehearse(verb) => verb.run().map(|()| Outcome::Done),
         Verb::Map(verb) => verb.run().map(|()| Outcome::Done),
+        Verb::Completions(verb) => verb.run(Command::command()).map(|()| Outcome::Done),
+        Verb::Man(verb) => verb.run(Command::command()).map(|()| Outcome::Done),
     };
     match done {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

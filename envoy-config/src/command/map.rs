@@ -17,7 +17,7 @@ const MAX_BODY_BYTES: u64 = 64 << 20;
 /// So many APIs are shown to people; `-o json` has all.
 const MAX_SHOWN: usize = 40;
 
-/// What a running Peerway knows of its servers: versions, states, ages, what not all of them have
+/// Show what a running Peerway knows of its servers: versions, states, ages, what not all have
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ShowMap {
@@ -98,8 +98,8 @@ fn ask(url: &str) -> Result<Vec<u8>, String> {
         ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().into();
     let mut answer = agent.get(url).call().map_err(|error| failed(&error))?;
     let mut body = Vec::new();
-    let reader = answer.body_mut().as_reader().take(MAX_BODY_BYTES);
-    { reader }.read_to_end(&mut body).map_err(|error| failed(&error))?;
+    let mut limited = answer.body_mut().as_reader().take(MAX_BODY_BYTES);
+    limited.read_to_end(&mut body).map_err(|error| failed(&error))?;
     Ok(body)
 }
 

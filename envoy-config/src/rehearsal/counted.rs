@@ -1,6 +1,6 @@
-//! Which audit events are a request's first one. A kube-apiserver writes up to three events for a
-//! request, under one audit ID: `RequestReceived`, `ResponseStarted` (of long ones: a watch, an exec;
-//! and alone, for a caller whom it does not know) and `ResponseComplete` or `Panic`.
+//! Which audit events are the one by which a request counts. A kube-apiserver writes up to three for
+//! a request, under one audit ID: `RequestReceived`, `ResponseStarted` (of long ones: a watch, an
+//! exec; and alone, for a caller whom it does not know) and `ResponseComplete` or `Panic`.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -242,8 +242,8 @@ fn group_version(key: &str) -> &str {
     key.match_indices('/').nth(1).and_then(|(end, _)| key.get(..end)).unwrap_or(key)
 }
 
-/// Discovery as a client asks for it: where its coverage is kept, and its path for people. A group's
-/// document names versions only; all others have every resource.
+/// Discovery as a client asks for it: where its coverage is kept, and its path for people. The
+/// document of a group names versions only; all others have every resource.
 fn scope_key(scope: Scope<'_>, path: &[u8]) -> (String, String) {
     let text = String::from_utf8_lossy;
     let root = path.split(|byte| *byte == b'/').find(|segment| !segment.is_empty());

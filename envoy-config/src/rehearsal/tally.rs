@@ -98,6 +98,7 @@ pub struct ClientShare {
     /// The first word of its `User-Agent`; empty if there was none.
     pub user_agent: String,
     /// The first few addresses that it came from.
+    #[serde(rename = "sourceIPs")]
     pub source_ips: Vec<String>,
     /// Its share.
     #[serde(flatten)]

@@ -51,7 +51,8 @@ fn recorded(tally: &Tally) -> String {
         return String::new();
     }
     format!(
-        "Of these the log shows {} answered with 404, and {} refused (401, 403), which no skew changes.\n",
+        "Of these the log shows {} answered with 404, and {} refused (401, 403), which no skew \
+         changes.\n",
         grouped(tally.recorded404),
         grouped(tally.refused)
     )
@@ -61,8 +62,8 @@ fn unlisted(tally: &Tally) -> String {
     match tally.unlisted {
         0 => String::new(),
         count => format!(
-            "Besides, {} are for what none of these servers lists: they are told 404 in any case, or \
-             discovery does not name what they ask for.\n",
+            "Besides, {} are for what none of these servers lists: they are told 404 in any case, \
+             or discovery does not name what they ask for.\n",
             grouped(count)
         ),
     }
