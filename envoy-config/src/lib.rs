@@ -20,13 +20,17 @@
 
 mod control_plane;
 mod problems;
+mod reach;
+pub mod rehearsal;
 mod render;
 mod rendered;
+pub mod running;
 mod section;
 mod template;
 mod values;
 
 pub use control_plane::ControlPlane;
 pub use problems::{Problem, Problems};
+pub use reach::{Identity, Reach};
 pub use render::render;
 pub use rendered::{Drift, Rendered};

@@ -8,7 +8,12 @@
 //!             tick, answers -> poll -> effects: questions to servers, a map to publish
 //!
 //! one server's 404 -> testimony -> it may pass | ask the next server
+//!
+//! method, target -> request_info    Accept -> negotiate    documents -> merge -> one document
 //! ```
+//!
+//! The last line is what a person asks: everything that a server takes a request for, which discovery
+//! document it answers with, and what all servers have together.
 //!
 //! Arrows never turn back: `request` does not know the map, the map does not know `config`, and
 //! nothing here knows proxy-wasm. Time is an argument, effects are values, and every byte from a
@@ -36,9 +41,12 @@ pub mod decide;
 pub mod discovery;
 pub mod edits;
 pub mod lease;
+pub mod merge;
+pub mod negotiate;
 pub mod poll;
 pub mod record;
 pub mod request;
+pub mod request_info;
 pub mod servers;
 pub mod serving_map;
 pub mod snapshot;

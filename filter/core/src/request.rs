@@ -3,7 +3,8 @@
 //! Mirrors `RequestInfoFactory.NewRequestInfo` (apiserver, `pkg/endpoints/request/requestinfo.go`):
 //! the path is split off at the first raw `?`, percent-decoded once, trimmed of slashes at both ends
 //! and split at `/`, with nothing normalised. Verb, namespace and name do not choose a server, so
-//! they are not kept. Knows nothing of servers or maps: see `decide` for what becomes of a target.
+//! they are not kept; `request_info` reads them too. Knows nothing of servers or maps: see `decide`
+//! for what becomes of a target.
 
 use std::borrow::Cow;
 
@@ -47,17 +48,21 @@ pub enum Target<'a> {
 /// `None` for an escape that Go's `net/url` refuses (`%zz`, a trailing `%`): the server answers it
 /// with 400 before it looks at anything else.
 pub fn decoded_path(target: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
-    let escapes_are_valid = path.iter().enumerate().filter(|(_, byte)| **byte == b'%').all(
-        |(at, _)| matches!(path.get(at + 1..at + 3), Some(hex) if hex.iter().all(u8::is_ascii_hexdigit)),
+    unescaped(target.split(|byte| *byte == b'?').next().unwrap_or_default())
+}
+
+/// Percent-decodes once; `None` for an escape that Go's `net/url` refuses.
+pub(crate) fn unescaped(text: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let escapes_are_valid = text.iter().enumerate().filter(|(_, byte)| **byte == b'%').all(
+        |(at, _)| matches!(text.get(at + 1..at + 3), Some(hex) if hex.iter().all(u8::is_ascii_hexdigit)),
     );
-    escapes_are_valid.then(|| percent_encoding::percent_decode(path).into())
+    escapes_are_valid.then(|| percent_encoding::percent_decode(text).into())
 }
 
 impl<'a> Target<'a> {
     /// Reads a decoded path. Any bytes are allowed; what is no resource and no discovery is `Other`.
     pub fn of(path: &'a [u8]) -> Self {
-        let mut segments = Segments(Some(trim_slashes(path)));
+        let mut segments = Segments::of(path);
         match segments.next() {
             Some(b"api") => of_versions(b"", segments),
             Some(b"apis") => match segments.next() {
@@ -88,27 +93,50 @@ fn of_versions<'a>(group: &'a [u8], mut segments: Segments<'a>) -> Target<'a> {
     if segments.is_empty() {
         return Target::Discovery(Scope::GroupVersion(group, version));
     }
-    let verb_in_path = matches!(segments.peek(), Some(b"watch" | b"proxy"));
-    let proxy_verb = segments.peek() == Some(b"proxy");
-    if verb_in_path {
-        segments.next();
-    }
-    if segments.peek() == Some(b"namespaces") {
-        let mut inside = segments;
-        inside.next();
-        inside.next();
-        // `namespaces/<ns>/status` is a subresource of the namespace, in every group.
-        if !matches!(inside.peek(), None | Some(b"status" | b"finalize")) {
-            segments = inside;
-        }
-    }
+    let behind = BehindVersion::read(&mut segments);
     let Some(resource) = segments.next() else {
         // `/api/v1/watch`: the server cannot resolve it and answers 500.
         return Target::Other;
     };
     segments.next();
-    let subresource = if proxy_verb { b"" } else { segments.next().unwrap_or_default() };
+    let subresource =
+        if behind.has_subresources() { segments.next().unwrap_or_default() } else { b"" };
     Target::Resource(Api { group, version, resource, subresource })
+}
+
+/// What may stand between a version and the resource.
+#[derive(Clone, Copy)]
+pub(crate) struct BehindVersion<'a> {
+    /// `watch` or `proxy`, the only verbs that a path can hold.
+    pub(crate) verb: Option<&'a [u8]>,
+    /// Empty when the path names none.
+    pub(crate) namespace: &'a [u8],
+}
+
+impl<'a> BehindVersion<'a> {
+    /// Leaves `segments` at the resource; none is left behind a verb with nothing after it.
+    pub(crate) fn read(segments: &mut Segments<'a>) -> Self {
+        let verb = segments.peek().filter(|segment| matches!(*segment, b"watch" | b"proxy"));
+        if verb.is_some() {
+            segments.next();
+        }
+        if segments.peek() != Some(b"namespaces") {
+            return Self { verb, namespace: b"" };
+        }
+        let mut inside = *segments;
+        inside.next();
+        let namespace = inside.next().unwrap_or_default();
+        // `namespaces/<ns>/status` is a subresource of the namespace, in every group.
+        if !matches!(inside.peek(), None | Some(b"status" | b"finalize")) {
+            *segments = inside;
+        }
+        Self { verb, namespace }
+    }
+
+    /// Whether the third segment from the resource on is its subresource.
+    pub(crate) fn has_subresources(self) -> bool {
+        self.verb != Some(b"proxy")
+    }
 }
 
 /// Behind `/openapi`: the index and v2 speak of the whole cluster, a v3 document of one group-version.
@@ -139,10 +167,15 @@ fn trim_slashes(path: &[u8]) -> &[u8] {
 
 /// The segments still to read. Empty ones inside a path count, as they do for a server.
 #[derive(Clone, Copy)]
-struct Segments<'a>(Option<&'a [u8]>);
+pub(crate) struct Segments<'a>(Option<&'a [u8]>);
 
 impl<'a> Segments<'a> {
-    fn is_empty(&self) -> bool {
+    /// Of a decoded path. There is always one, if an empty one.
+    pub(crate) fn of(path: &'a [u8]) -> Self {
+        Self(Some(trim_slashes(path)))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 

@@ -15,6 +15,8 @@ pub struct StatusPage<'a> {
     pub generation: u64,
     /// The configured servers, in order.
     pub servers: Vec<ServerPage<'a>>,
+    /// What every server lists that was read: `group/version/resource/subresource`.
+    everywhere: Vec<&'a str>,
 }
 
 /// One server.
@@ -69,5 +71,6 @@ pub fn page<'a>(
         }
     };
     let servers = status.servers.iter().zip(documents).map(server).collect();
-    StatusPage { generation: status.generation, servers }
+    let everywhere = listed.iter().filter(|(_, count)| **count == read).map(|(key, _)| *key);
+    StatusPage { generation: status.generation, servers, everywhere: everywhere.collect() }
 }

@@ -5,6 +5,7 @@
 use peerway_core::apis::{Apis, Origin};
 use peerway_core::decide::{Decision, Knowledge, Peers, decide};
 use peerway_core::request::{Api, Target, decoded_path};
+use peerway_core::request_info::{Kind, RequestInfo};
 use peerway_core::servers::Server;
 use peerway_core::serving_map::{Standing, View, build};
 use peerway_core::snapshot;
@@ -119,6 +120,32 @@ proptest! {
             resource: resource.as_bytes(), subresource: subresource.as_bytes(),
         };
         prop_assert_eq!(Target::of(path.as_bytes()), Target::Resource(expected));
+    }
+
+    #[test]
+    fn the_full_reading_names_the_same_api_as_the_lean_one(
+        path in "(/|%2F)?((api|apis|v1|watch|proxy|namespaces|status|finalize|a|b|)(/|//|%2F)){0,8}"
+    ) {
+        let target = format!("/{path}");
+        let info = RequestInfo::of("GET", target.as_bytes());
+        let decoded = decoded_path(target.as_bytes()).unwrap_or_default();
+        match Target::of(&decoded) {
+            Target::Resource(api) => {
+                let parts = [api.group, api.version, api.resource, api.subresource];
+                let expected = parts.map(|part| String::from_utf8_lossy(part).into_owned());
+                prop_assert_eq!(info.kind, Kind::Resource);
+                prop_assert_eq!([info.group, info.version, info.resource, info.subresource], expected);
+            }
+            Target::Discovery(_) => prop_assert_eq!(info.kind, Kind::NonResource),
+            Target::Other => prop_assert_ne!(info.kind, Kind::Resource),
+        }
+    }
+
+    #[test]
+    fn any_request_is_read_without_a_panic(
+        method in ".{0,5}", target in prop::collection::vec(any::<u8>(), 0..200)
+    ) {
+        RequestInfo::of(&method, &target);
     }
 
     #[test]
