@@ -6,7 +6,7 @@ help: ## print these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## watch false 404s disappear on three real kube-apiservers (KEEP=1 leaves it running)
-	@.ci/tools && cargo run --quiet --package peerway-harness --bin demo -- $(if $(KEEP),--keep)
+	@.ci/tools && echo "compiling the demo (minutes the first time)" && cargo run --quiet --package peerway-harness --bin demo -- $(if $(KEEP),--keep)
 
 test: test-core test-wasm test-real ## every test: the core, the core as wasm, and real Envoy before real servers
 
