@@ -1,8 +1,17 @@
 //! Everything real in one test binary: control planes, and Envoy in front of them.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests, which say what they expect by failing"
+)]
 
+mod bad_input;
 mod cases;
+mod command;
 mod control_plane;
 mod discovery_faults;
+mod faults;
 mod load;
 mod parts;
 mod rendered;
@@ -10,4 +19,5 @@ mod rig;
 mod same_bytes;
 mod simulated;
 mod tidy;
+mod upgrade;
 mod wasm_module;
