@@ -47,6 +47,13 @@ async fn check(plane: &str, servers: &[(String, String)], balancer: &Balancer) {
     let client = balancer.client(ADMIN_TOKEN, Protocol::Http2).unwrap();
     let cases: Vec<_> = table.cases.iter().filter(|case| case.plane == plane).collect();
     assert!(!cases.is_empty());
+    // A worker takes a new map on its tick, a moment after it was published.
+    let first = cases.iter().find(|case| case.reason.is_some() && case.status.is_some()).unwrap();
+    let is_decided_by_it = async || {
+        let answer = client.raw(Request::get(first.target.as_str())).await;
+        answer.is_ok_and(|it| it.header("x-peerway-reason") == first.reason.as_deref())
+    };
+    wait_until("the map is in use", Duration::from_secs(20), is_decided_by_it).await.unwrap();
     let earlier = balancer.access_log().unwrap().len();
     for case in &cases {
         let Some(status) = case.status else { continue };

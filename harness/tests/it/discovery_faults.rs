@@ -168,28 +168,6 @@ async fn a_map_that_no_worker_can_decode_is_counted_and_the_last_one_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_map_that_is_no_longer_renewed_counts_as_none() {
-    let plane = skewed().await;
-    let (builder, listener) = plane.fetching(json!({"pollInterval": "200ms"})).unwrap();
-    let builder = builder.module(Module::Panicking).setting("staleAfter", json!("1s"));
-    let balancer = builder.start().await.unwrap();
-    for server in ["good", "odd"] {
-        listener.wait_for(server, "it is confirmed", SOON, is_confirmed).await.unwrap();
-    }
-    routes_are_known(&balancer).await;
-    switch(&listener, "halt").await;
-    let client = balancer.client(ADMIN_TOKEN, Protocol::Http1).unwrap();
-    let expired = async || {
-        let answer = client.get(ODDS_OWN).await;
-        answer.is_ok_and(|it| it.header("x-peerway-reason") == Some("map-expired"))
-    };
-    wait_until("the map has expired", SOON, expired).await.unwrap();
-    for path in [ODDS_OWN, GOODS_OWN, EVERYBODYS, ODDS_OWN, GOODS_OWN] {
-        assert_eq!(client.get(path).await.unwrap().status, 200, "{path}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_looks_at_all_servers_now_and_readyz_tells_when_a_map_is_there() {
     let plane = skewed().await;
     let odd = &plane.servers[1];

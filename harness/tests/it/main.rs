@@ -19,5 +19,6 @@ mod rig;
 mod same_bytes;
 mod simulated;
 mod tidy;
+mod transparency;
 mod upgrade;
 mod wasm_module;

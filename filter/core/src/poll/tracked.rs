@@ -65,7 +65,10 @@ impl Tracked {
                 }
             }
         }
-        self.record.problem = problems.join("; ");
+        // That the probe was refused stays to be seen, also when discovery was not.
+        if self.ready || !problems.is_empty() {
+            self.record.problem = problems.join("; ");
+        }
         let believed = self.document.is_some() || !failed;
         let changed = believed && replaced.is_some() && replaced != self.document;
         if changed {
