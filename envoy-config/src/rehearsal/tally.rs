@@ -1,6 +1,6 @@
 //! Outcomes of requests -> the report: totals, and which clients and APIs they fall on.
 //!
-//! Memory is bounded by the number of APIs and [`MAX_CLIENTS`], however long a log is.
+//! Memory is bounded by the number of APIs and `MAX_CLIENTS`, however long a log is.
 
 use std::collections::{BTreeMap, HashMap};
 
