@@ -199,7 +199,9 @@ impl Balancer {
     /// Waits until `/map` fulfils a condition.
     pub async fn wait_for_map(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Result<()> {
         let holds = async || self.map().await.is_ok_and(|map| condition(&map));
-        wait_until(what, MAP_LIMIT, holds).await
+        wait_until(what, MAP_LIMIT, holds).await?;
+        workers_have_the_map().await;
+        Ok(())
     }
 
     /// Waits until every server is confirmed.
@@ -256,6 +258,12 @@ impl Drop for Balancer {
 #[expect(clippy::print_stderr, reason = "what a test runner shows with the failed test alone")]
 fn tell(text: &str) {
     eprintln!("{text}");
+}
+
+/// Returns when every worker decides by the map that was published last. A worker takes it on its own
+/// tick, every 50 ms, and nothing shows from outside that it did.
+pub async fn workers_have_the_map() {
+    tokio::time::sleep(Duration::from_millis(200)).await;
 }
 
 /// A server that comes back is read within a poll interval and the time of its own start.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use peerway_harness::balancer::{Balancer, Builder};
+use peerway_harness::balancer::{Balancer, Builder, workers_have_the_map};
 use peerway_harness::client::{Client, Protocol};
 use peerway_harness::control_plane::FETCHER_TOKEN;
 use peerway_harness::pki::{Pki, SERVER_NAMES};
@@ -96,6 +96,7 @@ impl Listener {
     ) -> Result<Value> {
         let holds = async || self.server(name).await.is_ok_and(|server| condition(&server));
         let waited = wait_until(what, limit, holds).await;
+        workers_have_the_map().await;
         let server = self.server(name).await?;
         waited.with_context(|| format!("/map says of {name}: {server}"))?;
         Ok(server)
