@@ -17,14 +17,16 @@ use crate::parts::{self, Part};
 use crate::pki::Pki;
 use crate::process::log_tail;
 use ask::Asker;
-use flags::Rig;
+use flags::{Arguments, Rig};
 use folder::Folder;
 use member::Member;
 
+pub use aggregated::AGGREGATED;
 pub use ask::Answer;
 pub use builder::Builder;
 pub use components::fake_node;
 
+mod aggregated;
 mod ask;
 mod builder;
 mod components;
@@ -58,8 +60,7 @@ pub struct ControlPlane {
 #[derive(Debug)]
 struct Server {
     member: Member,
-    port: u16,
-    flags: Vec<String>,
+    arguments: Arguments,
 }
 
 impl ControlPlane {
@@ -149,7 +150,7 @@ impl ControlPlane {
         let server = server.with_context(|| format!("there is no server named {name}"))?;
         let binary = parts::ensure(&Part::kube_apiserver(version)).await?;
         server.member.stop().await?;
-        let command = self.rig.kube_apiserver(&binary, &self.pki, server.port, &server.flags);
+        let command = self.rig.kube_apiserver(&binary, &self.pki, &server.arguments);
         server.member.start_as(command).await
     }
 

@@ -33,6 +33,8 @@ enum Program {
     Kubectl,
     Etcd,
     Kwok,
+    SampleApiserver,
+    Discover,
     Envoy,
 }
 
@@ -68,6 +70,16 @@ impl Part {
         Self::of(Program::Kwok, "0.8.0")
     }
 
+    /// k8s.io/sample-apiserver, an API server to aggregate.
+    pub fn sample_apiserver() -> Self {
+        Self::of(Program::SampleApiserver, "0.36.3")
+    }
+
+    /// What a client-go client sees of a cluster; its source lies beside its `go.mod`.
+    pub fn discover() -> Self {
+        Self::of(Program::Discover, "0.36.3")
+    }
+
     /// Envoy.
     pub fn envoy() -> Self {
         Self::of(Program::Envoy, "1.40.0")
@@ -80,14 +92,18 @@ impl Part {
         let apiservers: Vec<Self> = newest_first.map(|v| Self::kube_apiserver(v)).collect();
         parts.extend(apiservers);
         parts.extend([Self::kubectl(), Self::kube_controller_manager()]);
-        parts.extend([Self::kube_scheduler(), Self::kwok()]);
+        parts.extend([Self::kube_scheduler(), Self::sample_apiserver()]);
+        parts.extend([Self::discover(), Self::kwok()]);
         parts
     }
 
     /// The name of the directory it lies in: `kube-1.36.3`.
     pub fn folder(&self) -> String {
         let product = match self.program {
-            Program::Etcd | Program::Kwok | Program::Envoy => self.binary(),
+            Program::Etcd | Program::Kwok | Program::SampleApiserver | Program::Envoy => {
+                self.binary()
+            }
+            Program::Discover => "client-go",
             _ => "kube",
         };
         format!("{product}-{}", self.version)
@@ -102,6 +118,8 @@ impl Part {
             Program::Kubectl => "kubectl",
             Program::Etcd => "etcd",
             Program::Kwok => "kwok",
+            Program::SampleApiserver => "sample-apiserver",
+            Program::Discover => "discover",
             Program::Envoy => "envoy",
         }
     }
@@ -134,11 +152,13 @@ pub async fn ensure(part: &Part) -> Result<PathBuf> {
 
 /// The path of a part's binary if it is there already.
 pub fn find(part: &Part) -> Result<Option<PathBuf>> {
-    let mut folders = Vec::new();
-    folders.extend(std::env::var_os(BINARIES).filter(is_not_empty).map(PathBuf::from));
-    folders.push(cache()?);
-    let paths = folders.iter().map(|folder| folder.join(part.to_string()));
-    Ok(paths.into_iter().find(|path| path.is_file()))
+    let given = std::env::var_os(BINARIES).filter(is_not_empty).map(PathBuf::from);
+    let given = given.map(|folder| folder.join(part.to_string()));
+    if let Some(path) = given.filter(|path| path.is_file()) {
+        return Ok(Some(path));
+    }
+    let cached = cache()?.join(part.to_string());
+    Ok(make::is_made(part, &cached).then_some(cached))
 }
 
 /// The folder of parts that were made here.

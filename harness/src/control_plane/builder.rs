@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use super::ask::Asker;
-use super::flags::{FETCHER_GROUP, Rig};
+use super::flags::{Arguments, FETCHER_GROUP, Rig};
 use super::folder::Folder;
 use super::member::Member;
 use super::{ADMIN_TOKEN, ControlPlane, ETCD, Server};
@@ -21,6 +21,7 @@ use crate::process::free_port;
 pub struct Builder {
     servers: Vec<Description>,
     folder: Option<PathBuf>,
+    peered: bool,
 }
 
 #[derive(Debug)]
@@ -44,6 +45,14 @@ impl Builder {
             version: version.to_owned(),
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
         });
+        self
+    }
+
+    /// Switches on the servers' own Mixed Version Proxy. A server is known to the others by its host
+    /// name, so each gets one of its own: this needs `unshare` (util-linux), and root or user
+    /// namespaces.
+    pub fn peered(mut self) -> Self {
+        self.peered = true;
         self
     }
 
@@ -82,7 +91,7 @@ impl Builder {
             folder,
         };
         for server in self.servers {
-            plane.add(server).await?;
+            plane.add(server, self.peered).await?;
         }
         for server in &plane.servers {
             server.member.ready().await?;
@@ -106,15 +115,17 @@ impl Builder {
 }
 
 impl ControlPlane {
-    async fn add(&mut self, server: Description) -> Result<()> {
+    async fn add(&mut self, server: Description, peered: bool) -> Result<()> {
         let Description { name, version, flags } = server;
         let binary = parts::ensure(&Part::kube_apiserver(&version)).await?;
         let port = free_port()?;
-        let command = self.rig.kube_apiserver(&binary, &self.pki, port, &flags);
+        let host_name = peered.then(|| name.clone());
+        let arguments = Arguments { port, host_name, more: flags };
+        let command = self.rig.kube_apiserver(&binary, &self.pki, &arguments);
         let url = format!("https://127.0.0.1:{port}");
         let member = Member::new(&name, url, "/readyz", command, self.folder.path(), &self.asker);
         member.launch().await?;
-        self.servers.push(Server { member, port, flags });
+        self.servers.push(Server { member, arguments });
         Ok(())
     }
 
@@ -129,12 +140,7 @@ impl ControlPlane {
             "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "system:discovery"},
             "subjects": [{"apiGroup": group, "kind": "Group", "name": FETCHER_GROUP}],
         });
-        let (_, address) = *self.servers().first().context("a control plane needs a server")?;
-        let url = format!("https://{address}/apis/{group}/v1/clusterrolebindings");
-        let answer = self.asker.post(&url, &binding).await?;
-        if answer.status != 201 {
-            bail!("the fetcher's rights: {url} answered {} {}", answer.status, answer.body);
-        }
-        Ok(())
+        let path = format!("/apis/{group}/v1/clusterrolebindings");
+        self.create(&path, &binding).await.context("the fetcher's rights")
     }
 }

