@@ -1,6 +1,6 @@
 # Verbs only; what they do is in .ci/ and in the harness. `make` prints them.
 .DEFAULT_GOAL := help
-.PHONY: help parts wasm check test test-core test-wasm test-real demo bench render
+.PHONY: help parts wasm check test test-core test-wasm test-real demo bench fuzz render
 
 help: ## print these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -10,8 +10,8 @@ demo: ## watch false 404s disappear on three real kube-apiservers (KEEP=1 leaves
 
 test: test-core test-wasm test-real ## every test: the core, the core as wasm, and real Envoy before real servers
 
-test-core: ## the core and the renderer, natively
-	@.ci/tools && cargo test --package peerway-core --package envoy-config
+test-core: ## the core, the renderer, and every seed and crash of the fuzz targets, natively
+	@.ci/tools && cargo test --package peerway-core --package envoy-config --package peerway-fuzz
 
 test-wasm: ## the core, compiled to wasm, under node
 	@.ci/test-wasm
@@ -33,3 +33,6 @@ render: ## render the committed example again
 
 bench: ## micro benchmarks of the core
 	@cargo bench --package peerway-core
+
+fuzz: ## look for bytes that break what reads them (RUNS=20000 inputs each, TARGETS="request merge")
+	@RUNS=$(RUNS) TARGETS="$(TARGETS)" .ci/fuzz

@@ -37,7 +37,7 @@ fn every_rust_file_opens_with_what_it_is() {
 
 #[test]
 fn every_path_that_the_documents_name_exists() {
-    let tops = ["filter/", "envoy-config/", "harness/", "docs/", ".ci/"];
+    let tops = ["filter/", "envoy-config/", "harness/", "fuzz/", "docs/", ".ci/"];
     for document in files(&root(), &[".md"]) {
         for named in text(&document).split('`').skip(1).step_by(2) {
             let is_path = tops.iter().any(|top| named.starts_with(top))

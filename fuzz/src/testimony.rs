@@ -1,0 +1,41 @@
+//! One server's answer -> whether it says "I do not know this resource"; and who has to say so.
+
+use std::collections::BTreeSet;
+
+use peerway_core::testimony::{Head, Look, MAX_BODY_BYTES, Verdict, look, says_not_known, weigh};
+
+use crate::input::lines;
+
+pub(crate) fn check(data: &[u8]) {
+    let ([status, length, content_type, list], body) = lines(data);
+    for is_head in [true, false] {
+        let found = look(Head {
+            is_head,
+            status,
+            content_length: Some(length),
+            content_type: Some(content_type),
+        });
+        assert!(found == Look::Answer || status == b"404", "{found:?}");
+        assert!(found == Look::Answer || is_head == (found == Look::NotKnown));
+        let without = Head { is_head, status, content_length: None, content_type: None };
+        assert_eq!(look(without), Look::Answer);
+    }
+    let words = says_not_known(body.get(..MAX_BODY_BYTES as usize).unwrap_or(body));
+    assert!(!words || says_not_known(body));
+    everybody_is_heard(list);
+}
+
+/// Asking a list from first to last, a 404 passes at the last distinct server and not before.
+fn everybody_is_heard(list: &[u8]) {
+    let entries = || list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let distinct: BTreeSet<&[u8]> = entries().filter(|entry| !entry.is_empty()).collect();
+    let (mut said, mut heard) = (Vec::new(), BTreeSet::new());
+    for witness in entries().filter(|entry| !entry.is_empty()) {
+        heard.insert(witness);
+        match weigh(list, &said, witness) {
+            Verdict::Pass => return assert_eq!(heard, distinct, "somebody was not asked"),
+            Verdict::AskNext { said: by_now } => said = by_now,
+        }
+        assert_ne!(heard, distinct, "everybody has said so");
+    }
+}
