@@ -1,12 +1,15 @@
 # Verbs only; what they do is in .ci/ and in the harness. `make` prints them.
 .DEFAULT_GOAL := help
-.PHONY: help parts wasm check test test-core test-wasm test-real demo bench fuzz render
+.PHONY: help parts wasm check test test-core test-wasm test-real demo chaos bench fuzz render
 
 help: ## print these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## watch false 404s disappear on three real kube-apiservers (KEEP=1 leaves it running)
 	@.ci/tools && echo "compiling the demo (minutes the first time)" && cargo run --quiet --package peerway-harness --bin demo -- $(if $(KEEP),--keep)
+
+chaos: ## servers come and go under load; the report is in target/chaos (SECONDS=180 each, SCENARIO=upgrade,etcd)
+	@.ci/tools && echo "compiling (minutes the first time)" && cargo run --quiet --package peerway-harness --bin chaos -- $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(BALANCER),--balancer $(BALANCER))
 
 test: test-core test-wasm test-real ## every test: the core, the core as wasm, and real Envoy before real servers
 

@@ -17,10 +17,11 @@ use crate::module::Module;
 use crate::pki::Pki;
 use crate::process::{free_port, log_tail, wait_until};
 
+mod hosts;
 mod plain;
 
 /// What a balancer shall be.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Builder {
     servers: Vec<(String, String)>,
     certificate: PathBuf,
@@ -32,6 +33,7 @@ pub struct Builder {
     token: String,
     workers: u32,
     settings: Value,
+    replaceable: bool,
 }
 
 /// A running Envoy before some servers. It ends when this is dropped.
@@ -40,8 +42,10 @@ pub struct Balancer {
     envoy: Envoy,
     listen: SocketAddr,
     fetcher: SocketAddr,
+    admin: SocketAddr,
     trusted_pem: String,
     folder: PathBuf,
+    builder: Builder,
     /// Removed with the balancer.
     _temporary: Option<TempDir>,
 }
@@ -67,6 +71,7 @@ impl Builder {
             token: FETCHER_TOKEN.to_owned(),
             workers: 2,
             settings: json!({"debug": true}),
+            replaceable: false,
         }
     }
 
@@ -114,6 +119,13 @@ impl Builder {
         self
     }
 
+    /// Lets it be given another configuration while it runs.
+    #[must_use]
+    pub fn replaceable(mut self) -> Self {
+        self.replaceable = true;
+        self
+    }
+
     /// Renders, and starts Envoy. Returns when it serves; a map may not be there yet.
     pub async fn start(self) -> Result<Balancer> {
         let temporary = match &self.folder {
@@ -127,17 +139,44 @@ impl Builder {
         let folder = folder.context("no folder for the balancer")?;
         let [listen, fetcher, admin] = [free_port()?, free_port()?, free_port()?]
             .map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let file = self.control_plane_file(&folder, [listen, fetcher, admin])?;
+        let trusted_pem = std::fs::read_to_string(&self.ca).context("cannot read the CA")?;
+        self.write_token(&folder)?;
+        self.render(&folder, [listen, fetcher, admin])?;
+        let envoy = if self.replaceable {
+            Envoy::start_replaceable(&folder, admin, self.workers).await?
+        } else {
+            Envoy::start(&folder, admin, self.workers).await?
+        };
+        Ok(Balancer {
+            envoy,
+            listen,
+            fetcher,
+            admin,
+            trusted_pem,
+            folder,
+            builder: self,
+            _temporary: temporary,
+        })
+    }
+
+    fn render(&self, folder: &Path, addresses: [SocketAddr; 3]) -> Result<()> {
+        let file = self.control_plane_file(folder, addresses)?;
         let control_plane = envoy_config::ControlPlane::from_yaml(&file).map_err(|problems| {
             anyhow::anyhow!("the harness wrote a wrong control-plane file: {problems}\n{file}")
         })?;
-        envoy_config::render(&control_plane).write(&folder)?;
+        envoy_config::render(&control_plane).write(folder)?;
         if self.plain {
             plain::without_peerway(&folder.join("envoy.yaml"))?;
         }
-        let trusted_pem = std::fs::read_to_string(&self.ca).context("cannot read the CA")?;
-        let envoy = Envoy::start(&folder, admin, self.workers).await?;
-        Ok(Balancer { envoy, listen, fetcher, trusted_pem, folder, _temporary: temporary })
+        Ok(())
+    }
+
+    /// By a rename, which is what Envoy notices.
+    fn write_token(&self, folder: &Path) -> Result<()> {
+        let new = folder.join("fetcher-token.new");
+        std::fs::write(&new, &self.token).context("cannot write the fetcher's token")?;
+        let token = folder.join("fetcher-token");
+        std::fs::rename(new, token).context("cannot replace the fetcher's token")
     }
 
     fn control_plane_file(
@@ -146,7 +185,6 @@ impl Builder {
         [listen, fetcher, admin]: [SocketAddr; 3],
     ) -> Result<String> {
         let token = folder.join("fetcher-token");
-        std::fs::write(&token, &self.token).context("cannot write the fetcher's token")?;
         let server = |(name, address): &(String, String)| json!({"name": name, "address": address});
         let mut file = json!({
             "version": "v1alpha1",
@@ -169,6 +207,11 @@ impl Balancer {
     /// Where clients go.
     pub fn url(&self) -> String {
         format!("https://{}", self.listen)
+    }
+
+    /// The same without the scheme.
+    pub fn address(&self) -> SocketAddr {
+        self.listen
     }
 
     /// A client of it.
@@ -220,6 +263,21 @@ impl Balancer {
             servers.filter(|server| server["name"] == name).any(|server| server["state"] == state)
         })
         .await
+    }
+
+    /// Gives the fetcher another token.
+    pub fn set_fetcher_token(&mut self, token: &str) -> Result<()> {
+        token.clone_into(&mut self.builder.token);
+        self.builder.write_token(&self.folder)
+    }
+
+    /// Sets a field of the control-plane file, renders again, and has another Envoy take over from
+    /// the one that runs (a hot restart). Returns when that one has drained and ended. The balancer
+    /// must be `replaceable`.
+    pub async fn reconfigure(&mut self, field: &str, value: Value) -> Result<()> {
+        self.builder = self.builder.clone().setting(field, value);
+        self.builder.render(&self.folder, [self.listen, self.fetcher, self.admin])?;
+        self.envoy.replace(&self.folder, self.builder.workers).await
     }
 
     /// Peerway's own counters, without Envoy's prefix.

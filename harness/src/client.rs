@@ -64,6 +64,13 @@ impl Client {
         self
     }
 
+    /// Sends none of its own.
+    #[must_use]
+    pub fn without_token(mut self) -> Self {
+        self.token = None;
+        self
+    }
+
     /// How long an answer may take, to its last byte; for `lines` to the end of its head. 30 s when
     /// unset.
     #[must_use]
@@ -148,7 +155,7 @@ impl Client {
         answers.into_iter().map(|(_, answer)| answer).collect()
     }
 
-    async fn begin(&self, request: Request) -> Result<Response> {
+    pub(crate) async fn begin(&self, request: Request) -> Result<Response> {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let target = std::str::from_utf8(&request.target).context("not text: use raw")?;
         let text = format!("{scheme}://{}{target}", self.address);

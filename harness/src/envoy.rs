@@ -28,9 +28,41 @@ impl Envoy {
     /// `directory`. It logs to `<directory>/envoy.log`, whose end is in the error when it does not
     /// come up.
     pub async fn start(directory: &Path, admin: SocketAddr, workers: u32) -> Result<Self> {
+        // Several Envoys run side by side: without hot restart they share nothing.
+        Self::start_as(directory, admin, workers, &["--disable-hot-restart"]).await
+    }
+
+    /// The same, and another one can take over from it.
+    pub async fn start_replaceable(
+        directory: &Path,
+        admin: SocketAddr,
+        workers: u32,
+    ) -> Result<Self> {
+        // What the two share is found by this number, of which each pair needs its own.
+        let base = admin.port().to_string();
+        Self::start_as(directory, admin, workers, &["--base-id", &base]).await
+    }
+
+    /// Has another Envoy, on what `<directory>/envoy.yaml` is now, take over listeners, and waits
+    /// until the one before has drained and ended. Once only.
+    pub async fn replace(&mut self, directory: &Path, workers: u32) -> Result<()> {
+        let base = self.admin.address().port().to_string();
+        let epoch = ["--base-id", &base, "--restart-epoch", "1"];
+        let next = Self::start_as(directory, self.admin.address(), workers, &epoch).await?;
+        let mut before = std::mem::replace(self, next);
+        before.process.end(START_LIMIT).await
+    }
+
+    async fn start_as(
+        directory: &Path,
+        admin: SocketAddr,
+        workers: u32,
+        restart: &[&str],
+    ) -> Result<Self> {
         let mut command = command(directory).await?;
-        command.args(["--concurrency", &workers.to_string()]);
+        command.args(restart).args(["--concurrency", &workers.to_string()]);
         command.args(["--drain-time-s", DRAIN_SECONDS, "--log-level", "info"]);
+        command.args(["--parent-shutdown-time-s", PARENT_SECONDS]);
         // Access logs are read while Envoy runs; by itself it writes them every ten seconds.
         command.args(["--file-flush-interval-msec", "100"]);
         let process = Process::start("envoy", &command, &directory.join("envoy.log"))?;
@@ -104,7 +136,8 @@ impl Envoy {
 /// is in the error.
 pub async fn validate(directory: &Path) -> Result<()> {
     let mut command = tokio::process::Command::from(command(directory).await?);
-    command.args(["--mode", "validate", "--log-level", "warning"]).kill_on_drop(true);
+    command.args(["--disable-hot-restart", "--mode", "validate"]);
+    command.args(["--log-level", "warning"]).kill_on_drop(true);
     let output = tokio::time::timeout(START_LIMIT, command.output()).await;
     let output = output.context("envoy --mode validate hangs")?.context("cannot run envoy")?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -115,8 +148,7 @@ pub async fn validate(directory: &Path) -> Result<()> {
 
 async fn command(directory: &Path) -> Result<Command> {
     let mut command = Command::new(parts::ensure(&Part::envoy()).await?);
-    // Several Envoys run side by side: without hot restart they share nothing.
-    command.args(["--disable-hot-restart", "--config-path", "envoy.yaml"]).current_dir(directory);
+    command.args(["--config-path", "envoy.yaml"]).current_dir(directory);
     Ok(command)
 }
 
@@ -125,6 +157,8 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// Nobody waits for connections to drain in a test.
 const DRAIN_SECONDS: &str = "1";
+/// When an Envoy that another has taken over from ends.
+const PARENT_SECONDS: &str = "5";
 
 #[cfg(test)]
 mod tests {

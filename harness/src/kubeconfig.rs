@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
+use kube::config::KubeConfigOptions;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -42,6 +43,14 @@ impl Kubeconfig {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A kube-rs client, with everything as kube-rs has it by default.
+    pub async fn kube(&self) -> Result<kube::Client> {
+        let file = kube::config::Kubeconfig::read_from(&self.path)?;
+        let options = KubeConfigOptions::default();
+        let config = kube::Config::from_custom_kubeconfig(file, &options).await?;
+        Ok(kube::Client::try_from(config)?)
     }
 }
 

@@ -2,6 +2,7 @@
 //! real one cannot be made to do, and clients. The demo and the tests are built from these.
 
 pub mod balancer;
+pub mod chaos;
 pub mod client;
 pub mod control_plane;
 pub mod envoy;
@@ -12,5 +13,6 @@ pub mod parts;
 pub mod pki;
 pub mod pod_certificate;
 pub mod process;
+pub mod relay;
 pub mod simulated;
 pub mod workload;

@@ -113,6 +113,18 @@ impl Process {
         Ok(())
     }
 
+    /// Waits until it ends by itself; an error when it is still there after `limit`.
+    pub async fn end(&mut self, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        while self.ended()?.is_none() {
+            if Instant::now() > deadline {
+                bail!("{}: still there after {limit:?}\n{}", self.name, self.log_tail());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
     /// SIGKILL; the process is gone when this returns.
     pub fn kill(&mut self) -> Result<()> {
         // Both fail only for a process that has ended, which is what was asked for.

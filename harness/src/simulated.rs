@@ -12,6 +12,7 @@ mod answer;
 mod black_hole;
 mod discovery;
 mod fault;
+mod forward;
 mod not_found;
 mod resource;
 mod serve;
@@ -28,6 +29,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+use crate::client::Client;
 use crate::pki::Identity;
 use crate::process;
 use state::State;
@@ -45,13 +47,26 @@ pub struct Simulation {
     name: String,
     version: String,
     port: Option<u16>,
+    real: Option<Client>,
     discovery: Discovery,
 }
 
 impl Simulation {
     /// A server called `name` (its answers carry it) that lists what `discovery` says.
     pub fn new(name: &str, discovery: Discovery) -> Self {
-        Self { name: name.to_owned(), version: "1.36.3".to_owned(), port: None, discovery }
+        Self {
+            name: name.to_owned(),
+            version: "1.36.3".to_owned(),
+            port: None,
+            real: None,
+            discovery,
+        }
+    }
+
+    /// Stands before a real server, which `client` leads to: what no fault strikes is answered by
+    /// that one, to the caller's own credentials.
+    pub fn before(name: &str, client: Client) -> Result<Self> {
+        Ok(Self { real: Some(client), ..Self::new(name, Discovery::of(&[])?) })
     }
 
     /// What `/version` tells, such as `1.35.4`. Nothing else follows from it.
@@ -78,7 +93,7 @@ impl Simulation {
         let mut server = SimulatedServer {
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             tls: Arc::new(server_config(identity)?),
-            state: Arc::new(State::new(self.name, self.version, self.discovery)),
+            state: Arc::new(State::new(self.name, self.version, self.real, self.discovery)),
             accepting: None,
         };
         server.open().await?;
@@ -138,7 +153,7 @@ impl SimulatedServer {
     /// As `requests`, but only those whose path `matcher` matches.
     pub fn requests_to(&self, matcher: &Matcher) -> Vec<Recorded> {
         let mut requests = self.requests();
-        requests.retain(|request| matcher.matches(request.path()));
+        requests.retain(|request| matcher.matches(request));
         requests
     }
 

@@ -40,10 +40,25 @@ impl Request {
         self.header(CONTENT_TYPE.as_str(), content_type)
     }
 
+    /// With this body, whose type is among the headers already.
+    pub(crate) fn with_body(mut self, body: Bytes) -> Self {
+        self.body = body;
+        self
+    }
+
     /// With this object as its body.
     #[must_use]
     pub fn json(self, object: &Value) -> Self {
         self.body("application/json", object.to_string())
+    }
+
+    /// As another client takes it. A target that is no URI is an error.
+    pub fn into_http(self) -> Result<hyper::Request<Bytes>> {
+        let mut request = hyper::Request::new(self.body.clone());
+        *request.headers_mut() = self.header_map()?;
+        *request.uri_mut() = hyper::Uri::try_from(self.target).context("the target is no URI")?;
+        *request.method_mut() = self.method;
+        Ok(request)
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

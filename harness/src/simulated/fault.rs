@@ -1,20 +1,23 @@
-//! What a simulated server can do wrong, and for which paths.
+//! What a simulated server can do wrong, and for which requests.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 
+use super::Recorded;
 use super::discovery::AGGREGATED_V2;
 
-/// Paths, compared as they came, without the query.
+/// Requests. Paths are compared as they came, without the query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Matcher {
     /// This path alone: `/apis` and not `/apis/apps`.
     Path(String),
     /// Every path that begins so. `/api` takes `/apis` along.
     Prefix(String),
+    /// What the other one matches, when it is sent with this bearer token.
+    Token(String, Box<Matcher>),
     /// All of them.
     Everything,
 }
@@ -30,10 +33,20 @@ impl Matcher {
         Self::Prefix(prefix.to_owned())
     }
 
-    pub(super) fn matches(&self, path: &str) -> bool {
+    /// What `other` matches, when it is sent with this bearer token.
+    pub fn token(token: &str, other: Self) -> Self {
+        Self::Token(token.to_owned(), Box::new(other))
+    }
+
+    pub(super) fn matches(&self, request: &Recorded) -> bool {
         match self {
-            Self::Path(own) => path == own,
-            Self::Prefix(own) => path.starts_with(own),
+            Self::Path(own) => request.path() == own,
+            Self::Prefix(own) => request.path().starts_with(own),
+            Self::Token(own, other) => {
+                let sent = request.header(AUTHORIZATION.as_str());
+                let bearer = sent.and_then(|sent| sent.strip_prefix("Bearer "));
+                bearer == Some(own.as_str()) && other.matches(request)
+            }
             Self::Everything => true,
         }
     }

@@ -11,8 +11,9 @@ use std::time::Duration;
 use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::channel::Channel;
-use http_body_util::{BodyExt, Either, Full};
-use hyper::body::Incoming;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body as HttpBody, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -26,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use super::aggregated::{aggregated_list, single_group};
 use super::discovery::AGGREGATED_V2;
 use super::state::State;
-use super::{Fault, Recorded, Reply, answer};
+use super::{Fault, Recorded, Reply, answer, forward};
 
 /// Accepts until it is aborted, which also ends every connection.
 pub(super) async fn accept(listener: TcpListener, tls: TlsAcceptor, state: Arc<State>) {
@@ -88,12 +89,18 @@ async fn respond(
 ) -> Result<Response<Body>, NoAnswer> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.context("the request's body did not arrive")?;
-    let request = Recorded::new(peer, &head, body.to_bytes().len());
+    let body = body.to_bytes();
+    let request = Recorded::new(peer, &head, body.len());
     state.record(request.clone());
-    let usual = answer::usual(&state, &request)?;
-    let response = match state.fault_of(request.path()) {
-        None => whole(usual),
-        Some(fault) => faulty(fault, usual, &request, orders).await?,
+    let response = match (state.fault_of(&request), &state.real) {
+        (None, None) => whole(answer::usual(&state, &request)?),
+        (None, Some(real)) => forward::streamed(real, &request, body).await?,
+        (Some(fault), None) => {
+            faulty(fault, answer::usual(&state, &request)?, &request, orders).await?
+        }
+        (Some(fault), Some(real)) => {
+            faulty(fault, forward::whole(real, &request, body).await?, &request, orders).await?
+        }
     };
     Ok(if request.method == Method::HEAD { without_body(response) } else { response })
 }
@@ -134,13 +141,17 @@ async fn faulty(
 
 /// hyper resets the stream with the reason that it finds in here, and closes an HTTP/1.1
 /// connection.
-type NoAnswer = Box<dyn Error + Send + Sync>;
+pub(super) type NoAnswer = Box<dyn Error + Send + Sync>;
 
-type Body = Either<Full<Bytes>, Channel<Bytes, Infallible>>;
+pub(super) type Body = UnsyncBoxBody<Bytes, NoAnswer>;
+
+fn boxed(body: impl HttpBody<Data = Bytes, Error = Infallible> + Send + 'static) -> Body {
+    body.map_err(|never| match never {}).boxed_unsync()
+}
 
 fn whole(reply: Reply) -> Response<Body> {
     let body = Full::new(reply.body.clone());
-    head_of(&reply, Either::Left(body))
+    head_of(&reply, boxed(body))
 }
 
 /// The head of `reply`, which promises all of its body, before another body.
@@ -155,12 +166,12 @@ fn head_of(reply: &Reply, body: Body) -> Response<Body> {
 }
 
 fn without_body(response: Response<Body>) -> Response<Body> {
-    response.map(|_| Either::Left(Full::default()))
+    response.map(|_| boxed(Full::default()))
 }
 
 fn in_pieces(reply: Reply, duration: Duration) -> Response<Body> {
     let (mut sender, body) = Channel::new(1);
-    let response = head_of(&reply, Either::Right(body));
+    let response = head_of(&reply, boxed(body));
     tokio::spawn(async move {
         let piece_bytes = reply.body.len().div_ceil(PIECES).max(1);
         let pauses = reply.body.len().div_ceil(piece_bytes).saturating_sub(1);
@@ -180,7 +191,7 @@ fn in_pieces(reply: Reply, duration: Duration) -> Response<Body> {
 
 fn cut_midway(reply: Reply, orders: UnboundedSender<Order>) -> Response<Body> {
     let (mut sender, body) = Channel::new(1);
-    let response = head_of(&reply, Either::Right(body));
+    let response = head_of(&reply, boxed(body));
     tokio::spawn(async move {
         let half = reply.body.slice(..reply.body.len() / 2);
         let _ = sender.send_data(half).await;
@@ -192,7 +203,7 @@ fn cut_midway(reply: Reply, orders: UnboundedSender<Order>) -> Response<Body> {
 
 fn megabytes(count: usize) -> Response<Body> {
     let (mut sender, body) = Channel::new(1);
-    let mut response = Response::new(Either::Right(body));
+    let mut response = Response::new(boxed(body));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(AGGREGATED_V2));
     tokio::spawn(async move {
         let empty = aggregated_list(Vec::new());

@@ -8,6 +8,7 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Version, header};
 
 use super::{Discovery, Fault, Matcher};
+use crate::client::Client;
 
 /// A request that a simulated server was sent.
 #[derive(Debug, Clone)]
@@ -62,6 +63,8 @@ impl Recorded {
 pub(super) struct State {
     pub(super) name: String,
     pub(super) version: String,
+    /// The real server that answers where nothing is wrong.
+    pub(super) real: Option<Client>,
     discovery: Mutex<Discovery>,
     /// In the order in which they were set.
     faults: Mutex<Vec<(Matcher, Fault)>>,
@@ -69,10 +72,16 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(name: String, version: String, discovery: Discovery) -> Self {
+    pub(super) fn new(
+        name: String,
+        version: String,
+        real: Option<Client>,
+        discovery: Discovery,
+    ) -> Self {
         Self {
             name,
             version,
+            real,
             discovery: Mutex::new(discovery),
             faults: Mutex::default(),
             requests: Mutex::default(),
@@ -101,9 +110,9 @@ impl State {
         locked(&self.faults).clear();
     }
 
-    pub(super) fn fault_of(&self, path: &str) -> Option<Fault> {
+    pub(super) fn fault_of(&self, request: &Recorded) -> Option<Fault> {
         let faults = locked(&self.faults);
-        let found = faults.iter().rev().find(|(matcher, _)| matcher.matches(path));
+        let found = faults.iter().rev().find(|(matcher, _)| matcher.matches(request));
         found.map(|(_, fault)| fault.clone())
     }
 

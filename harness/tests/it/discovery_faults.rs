@@ -11,7 +11,7 @@ use peerway_harness::process::wait_until;
 use peerway_harness::simulated::{Discovery, Fault, Matcher, Reply, Speaks};
 use serde_json::{Value, json};
 
-use crate::rig::{Listener, SOON, SimulatedPlane, no_vm_died};
+use crate::rig::{Listener, SOON, SimulatedPlane, no_vm_died, resident_bytes};
 
 const EVERYBODYS: &str = "/api/v1/pods";
 /// Only `odd` lists it; it is the server that goes wrong.
@@ -201,13 +201,4 @@ async fn a_refresh_looks_at_all_servers_now_and_readyz_tells_when_a_map_is_there
 async fn switch(listener: &Listener, name: &str) {
     // The route answers 404: the switch is thrown on the way there.
     listener.0.get(&format!("/peerway-test-panic/{name}")).await.unwrap();
-}
-
-/// Envoy's resident memory.
-fn resident_bytes(balancer: &mut Balancer) -> Result<u64> {
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", balancer.envoy().process().id()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: u64 = line.context("no VmRSS")?.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib << 10)
 }

@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod cases;
+mod chaos;
 mod command;
 mod control_plane;
 mod discovery_faults;

@@ -133,3 +133,12 @@ pub(crate) async fn no_vm_died(balancer: &mut Balancer) -> Result<()> {
     ensure!(counted.is_empty(), "{counted:?}");
     Ok(())
 }
+
+/// Envoy's resident memory.
+pub(crate) fn resident_bytes(balancer: &mut Balancer) -> Result<u64> {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", balancer.envoy().process().id()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: u64 = line.context("no VmRSS")?.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib << 10)
+}

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use hyper::StatusCode;
 use hyper::header::ETAG;
-use peerway_harness::balancer::Balancer;
 use peerway_harness::client::{Client, Protocol};
 use peerway_harness::control_plane::ADMIN_TOKEN;
 use peerway_harness::process::wait_until;
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::rig::{Listener, SOON, SimulatedPlane, no_vm_died};
+use crate::rig::{Listener, SOON, SimulatedPlane, no_vm_died, resident_bytes};
 
 const EVERYBODYS: [&str; 2] = ["/api/v1/pods", "/apis/apps/v1/deployments"];
 const THE_FIRSTS: &str = "/apis/first.example.com/v1/things";
@@ -103,7 +102,7 @@ async fn whatever_is_wrong_with_discovery_nothing_is_lost_and_traffic_goes_on() 
     }
     let client = balancer.client(ADMIN_TOKEN, Protocol::Http2).unwrap();
     let (stop, traffic) = traffic_of_the_others(client.clone());
-    let before = memory_mb(&mut balancer).unwrap();
+    let before = resident_bytes(&mut balancer).unwrap();
 
     let third = &plane.servers[2];
     let rig = Rig { listener: &listener, client: &client, third };
@@ -121,8 +120,8 @@ async fn whatever_is_wrong_with_discovery_nothing_is_lost_and_traffic_goes_on() 
     // Traffic that went wrong has ended already, and says so below.
     let _ = stop.send(());
     assert!(traffic.await.unwrap().unwrap() > 100);
-    let grown = memory_mb(&mut balancer).unwrap() - before;
-    assert!(grown < MOST_GROWTH_MB, "Envoy has grown by {grown} MB");
+    let grown = resident_bytes(&mut balancer).unwrap().saturating_sub(before);
+    assert!(grown < MOST_GROWTH, "Envoy has grown by {grown} bytes");
     no_vm_died(&mut balancer).await.unwrap();
 }
 
@@ -231,16 +230,7 @@ fn traffic_of_the_others(client: Client) -> (oneshot::Sender<()>, JoinHandle<Res
     (stop, tokio::spawn(traffic))
 }
 
-/// What Envoy has in memory.
-fn memory_mb(balancer: &mut Balancer) -> Result<i64> {
-    let id = balancer.envoy().process().id();
-    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = resident.and_then(|rest| rest.trim().strip_suffix(" kB"));
-    Ok(kilobytes.context("no VmRSS")?.parse::<i64>()? / 1024)
-}
-
 /// Some dozens of requests a second.
 const PACE: Duration = Duration::from_millis(50);
 /// 50 MB on their way, and what a VM needs to read 16 MB: its memory never shrinks.
-const MOST_GROWTH_MB: i64 = 250;
+const MOST_GROWTH: u64 = 250 << 20;

@@ -1,0 +1,94 @@
+//! What Peerway promises, held against what was seen.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::record::{Class, Kind, Seen};
+use super::scenario::Manner;
+use super::stage::Outcome;
+
+impl Outcome {
+    /// Each promise that was not kept, with how often and the first time. Empty when all were.
+    pub fn broken_promises(&self, manner: Manner) -> Vec<String> {
+        let mut first: BTreeMap<String, (usize, &Seen)> = BTreeMap::new();
+        for seen in &self.seen {
+            if let Some(promise) = broken_by(seen, manner) {
+                first.entry(promise.to_owned()).or_insert((0, seen)).0 += 1;
+            }
+        }
+        let mut broken: Vec<String> = first
+            .into_iter()
+            .map(|(promise, (count, seen))| format!("{promise}: {count} times, first {seen}"))
+            .collect();
+        broken.extend(self.damage.lines());
+        if let Some(astray @ 1..) = self.sent_astray {
+            broken.push(format!("{astray} requests were sent to a server that was unreachable"));
+        }
+        if let Some(late) = self.healed_after.filter(|after| *after > HEALED_WITHIN * PATIENCE) {
+            broken.push(format!("an API was back only {late:?} after its server"));
+        }
+        broken
+    }
+
+    /// How many answers of a kind, to requests for a class.
+    pub fn count(&self, class: Class, kind: Kind) -> usize {
+        self.seen.iter().filter(|seen| seen.class == class && seen.kind == kind).count()
+    }
+}
+
+/// The promise that an answer breaks.
+fn broken_by(seen: &Seen, manner: Manner) -> Option<&'static str> {
+    if manner == Manner::Outage && seen.kind != Kind::FalseNotFound {
+        return None;
+    }
+    let may_come_back = match (seen.class, manner) {
+        (_, Manner::Stumble | Manner::Outage) => true,
+        // Its only server may be gone, or be the one that is being replaced.
+        (Class::New, Manner::Abrupt) => true,
+        (Class::New, Manner::Graceful) => !seen.settled,
+        // Until it is noticed, a server that is gone may be the one that has it.
+        (Class::Absent, manner) => manner == Manner::Abrupt,
+        (Class::Everywhere, _) => false,
+    };
+    match seen.kind {
+        Kind::Done | Kind::Unsettled => None,
+        Kind::FalseNotFound => Some("no false 404"),
+        Kind::Wrong => Some("no answer but a server's, 502 or 503 with Retry-After"),
+        Kind::Silent => Some("no request hangs"),
+        Kind::ComeBack if !may_come_back => Some("what can be served is served"),
+        Kind::ComeBack if seen.took > TOLD_WITHIN * PATIENCE && seen.client == "probe" => {
+            Some("what cannot be served is answered 503 at once")
+        }
+        Kind::ComeBack => None,
+        Kind::MayHaveRun | Kind::Broken if manner == Manner::Graceful => {
+            Some("no request fails while servers end in order")
+        }
+        Kind::MayHaveRun | Kind::Broken if manner == Manner::Stumble => None,
+        // Every server is asked, and the last of them may be the one that is suddenly gone.
+        Kind::MayHaveRun if seen.class == Class::Absent => None,
+        Kind::MayHaveRun | Kind::Broken if !seen.writes => Some("no read fails"),
+        Kind::MayHaveRun | Kind::Broken => None,
+    }
+}
+
+/// The poll interval, and half a second.
+const HEALED_WITHIN: Duration = Duration::from_millis(1_500);
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
+/// How many times that a machine may take that runs other things beside.
+const PATIENCE: u32 = 5;
+
+impl fmt::Display for Outcome {
+    /// A line for each class, and one for everything else.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for class in Class::ALL {
+            let counts = Kind::ALL.map(|kind| (kind, self.count(class, kind)));
+            let counts = counts.iter().filter(|(_, count)| *count > 0);
+            let counts: Vec<_> = counts.map(|(kind, count)| format!("{count} × {kind}")).collect();
+            writeln!(f, "  {class}: {}", counts.join(", "))?;
+        }
+        write!(f, "  damage {}, relists {}", self.damage.count(), self.relists)?;
+        write!(f, ", healed after {:?}", self.healed_after)?;
+        write!(f, ", sent astray {:?}, watch errors {:?}", self.sent_astray, self.watch_errors)
+    }
+}
