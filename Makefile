@@ -1,6 +1,6 @@
 # Verbs only; what they do is in .ci/ and in the harness. `make` prints them.
 .DEFAULT_GOAL := help
-.PHONY: help parts wasm check test test-core test-wasm test-real demo chaos bench fuzz render
+.PHONY: help parts wasm check test test-core test-wasm test-real demo chaos backwards bench fuzz render
 
 help: ## print these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ parts: ## build or find the real servers and Envoy (cached outside this tree)
 
 render: ## render the committed example again
 	@cargo run --quiet --package envoy-config --bin peerway -- render envoy-config/examples/control-plane.yaml --out envoy-config/envoy
+
+backwards: ## how often reads from three servers' caches go back in time, by connection and by request
+	@.ci/tools && cargo run --quiet --package peerway-harness --bin backwards
 
 bench: ## micro benchmarks of the core
 	@cargo bench --package peerway-core

@@ -8,7 +8,7 @@ use peerway_core::servers::MAX_SERVERS;
 
 use crate::problems::Problems;
 use crate::section::{Reading, Section};
-use crate::values::{self, AccessLog, Millis, ServerName};
+use crate::values::{self, AccessLog, Affinity, Millis, ServerName};
 
 /// A control plane to put Peerway in front of: everything that a rendering depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub struct ControlPlane {
     /// At least two poll intervals.
     pub(crate) stale_after: Millis,
     pub(crate) connect_timeout: Millis,
+    pub(crate) affinity: Affinity,
     pub(crate) wasm: String,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) access_log: Option<AccessLog>,
@@ -117,6 +118,7 @@ impl ControlPlane {
         );
         let connect_timeout =
             file.or("connectTimeout", CONNECT_TIMEOUT, values::duration(10..=60_000));
+        let affinity = file.or("affinity", Affinity::Connection, values::affinity);
         let wasm = file.required("wasm", values::path);
         let admin = file.optional("admin", values::loopback);
         let access_log = file.optional("accessLog", values::access_log);
@@ -136,6 +138,7 @@ impl ControlPlane {
             fetcher: fetcher?,
             stale_after: stale_after?,
             connect_timeout: connect_timeout?,
+            affinity: affinity?,
             wasm: wasm?,
             admin: admin?,
             access_log: access_log?,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::control_plane::{ControlPlane, Credential, KeyPair, Server};
 use crate::rendered::Rendered;
 use crate::template::{fill, quoted};
-use crate::values::{AccessLog, ServerName};
+use crate::values::{AccessLog, Affinity, ServerName};
 
 /// The module's plugin configurations; what reads them is `peerway_core::config`.
 #[derive(Serialize)]
@@ -19,6 +19,7 @@ enum Plugin<'a> {
     Router {
         servers: Vec<PluginServer<'a>>,
         stale_after_ms: u64,
+        affinity: &'a str,
     },
     Fetcher {
         servers: Vec<PluginServer<'a>>,
@@ -59,15 +60,20 @@ pub fn render(control_plane: &ControlPlane) -> Rendered {
 }
 
 fn envoy(control_plane: &ControlPlane) -> String {
-    let ControlPlane { listen, fetcher, debug, .. } = control_plane;
+    let ControlPlane { listen, fetcher, affinity, debug, .. } = control_plane;
     let admin = control_plane.admin.map_or_else(String::new, |address| {
         fill(include_str!("../templates/admin.yaml"), &[("admin", &socket(address))])
     });
     let debug = if *debug { include_str!("../templates/debug.yaml") } else { "" };
+    let connection_number = match affinity {
+        Affinity::Connection => include_str!("../templates/connection_number.yaml"),
+        Affinity::None => "",
+    };
     fill(
         include_str!("../templates/envoy.yaml"),
         &[
             ("admin", &admin),
+            ("connection_number", connection_number),
             ("stats_tags", &stats_tags()),
             ("listen", &socket(listen.address)),
             ("local_replies", include_str!("../templates/local_replies.yaml")),
@@ -75,7 +81,7 @@ fn envoy(control_plane: &ControlPlane) -> String {
             ("wasm", &quoted(&control_plane.wasm)),
             ("router_plugin", &router_plugin(control_plane)),
             ("debug", debug),
-            ("routes", &routes(&control_plane.servers)),
+            ("routes", &routes(&control_plane.servers, *affinity)),
             ("fetcher_listen", &socket(fetcher.listen)),
             ("fetcher_plugin", &fetcher_plugin(control_plane)),
             ("clusters", &clusters(control_plane)),
@@ -104,6 +110,7 @@ fn clusters(control_plane: &ControlPlane) -> String {
         include_str!("../templates/clusters.yaml"),
         &[
             ("endpoints", &endpoints(&control_plane.servers)),
+            ("lb_policy", lb_policy(control_plane.affinity)),
             ("connect_timeout", &control_plane.connect_timeout.for_envoy()),
             ("poll_interval", &fetcher.poll_interval.for_envoy()),
             ("probe_timeout", &fetcher.probe_timeout.for_envoy()),
@@ -117,13 +124,28 @@ fn clusters(control_plane: &ControlPlane) -> String {
     )
 }
 
-fn routes(servers: &[Server]) -> String {
-    // At least one: a server that stands alone may still refuse a stream, and take it the next time.
-    let others = servers.len().saturating_sub(1).max(1).to_string();
+fn lb_policy(affinity: Affinity) -> &'static str {
+    match affinity {
+        Affinity::Connection => "MAGLEV",
+        Affinity::None => "ROUND_ROBIN",
+    }
+}
+
+fn routes(servers: &[Server], affinity: Affinity) -> String {
+    let others = servers.len().saturating_sub(1).max(LEAST_RETRIES).to_string();
     let draws = (servers.len() * DRAWS_PER_SERVER).to_string();
-    let values = [("others", others.as_str()), ("draws", draws.as_str())];
+    // Which server a connection is given is a hash of its number.
+    let by_connection = match affinity {
+        Affinity::Connection => "hash_policy: [{filter_state: {key: peerway.connection}}]",
+        Affinity::None => "",
+    };
+    let values = [("others", others.as_str()), ("draws", &draws), ("by_connection", by_connection)];
     fill(include_str!("../templates/routes.yaml"), &values)
 }
+
+/// A server that closes connections at random refuses streams unseen. Two may do so to one request;
+/// that three attempts in a row meet it is rarer than such a server's other mishaps.
+const LEAST_RETRIES: usize = 2;
 
 /// A draw of one in three misses the last server that was not asked yet 30 times in a row about once
 /// in 200,000 requests.
@@ -131,8 +153,8 @@ const DRAWS_PER_SERVER: usize = 10;
 
 fn endpoints(servers: &[Server]) -> String {
     let endpoint = |server: &Server| {
-        let (address, name) = (socket(server.address), &server.name);
-        format!("- {{endpoint: {{address: {{socket_address: {address}}}}}}} # {name}\n")
+        let (address, name) = (socket(server.address), quoted(&server.name));
+        format!("- {{endpoint: {{hostname: {name}, address: {{socket_address: {address}}}}}}}\n")
     };
     servers.iter().map(endpoint).collect()
 }
@@ -153,7 +175,7 @@ fn access_log(log: Option<&AccessLog>) -> String {
 }
 
 /// Labels that the module gives its metrics.
-const LABELS: [&str; 2] = ["reason", "verdict"];
+const LABELS: [&str; 5] = ["reason", "verdict", "server", "standing", "outcome"];
 
 fn stats_tags() -> String {
     let tag = |label: &str| {
@@ -167,6 +189,7 @@ fn router_plugin(control_plane: &ControlPlane) -> String {
     json(&Plugin::Router {
         servers: plugin_servers(&control_plane.servers),
         stale_after_ms: control_plane.stale_after.0,
+        affinity: control_plane.affinity.name(),
     })
 }
 

@@ -24,7 +24,7 @@ pub struct MapServer {
     pub name: String,
     /// Its configured `ip:port`.
     pub address: String,
-    /// `confirmed`, `unknown` or `gone`.
+    /// `confirmed`, `unknown`, `late` or `gone`.
     pub state: String,
     /// How the map shows it, where that differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,6 +13,25 @@ pub(crate) enum ServerName {
     Ip(IpAddr),
 }
 
+/// Which server takes a request that any of them may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Affinity {
+    /// The one that the connection it came over has been given.
+    Connection,
+    /// The next.
+    None,
+}
+
+impl Affinity {
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::None => "none",
+        }
+    }
+}
+
 /// Where access log lines go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AccessLog {
@@ -62,6 +81,12 @@ pub(crate) fn path(text: &str) -> Result<String, String> {
         text if !text.contains('/') => Ok(format!("./{text}")),
         text => Ok(text.to_owned()),
     }
+}
+
+pub(crate) fn affinity(text: &str) -> Result<Affinity, String> {
+    let all = [Affinity::Connection, Affinity::None];
+    let named = all.into_iter().find(|affinity| affinity.name() == text);
+    named.ok_or_else(|| format!("{text:?} is neither connection nor none"))
 }
 
 pub(crate) fn access_log(text: &str) -> Result<AccessLog, String> {

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use peerway_core::config;
+use peerway_core::gauges::gauges;
 use peerway_core::lease::{Claim, claim};
 use peerway_core::poll::{Answer, Call, Effect, Event, Poller};
 use peerway_core::record::Document;
@@ -30,13 +31,21 @@ pub(crate) struct Fetcher {
     asked: BTreeMap<u32, Call>,
     /// The last request for a refresh that was seen.
     refreshed: Option<(u64, u64)>,
+    metrics: host::Metrics,
 }
 
 impl Fetcher {
     pub(crate) fn new(config: config::Fetcher) -> Self {
         host::tick_every(TICK_MS);
         let refreshed = shared::refresh_wanted();
-        Self { config, me: host::now_ns(), poller: None, asked: BTreeMap::new(), refreshed }
+        Self {
+            config,
+            me: host::now_ns(),
+            poller: None,
+            asked: BTreeMap::new(),
+            refreshed,
+            metrics: host::Metrics::default(),
+        }
     }
 
     pub(crate) fn on_tick(&mut self) {
@@ -118,12 +127,27 @@ impl Fetcher {
                         shared::set_document(server, document);
                     }
                 }
-                Effect::SaveStatus => shared::set_status(&poller.status()),
+                Effect::SaveStatus => {
+                    let status = poller.status();
+                    shared::set_status(&status);
+                    for (name, value) in gauges(&status) {
+                        self.metrics.set(name, value);
+                    }
+                }
                 Effect::Publish(generation, snapshot) => {
                     shared::set_map(&snapshot);
                     shared::set_beat(generation, now_ms);
                 }
-                Effect::Renew(generation) => shared::set_beat(generation, now_ms),
+                Effect::Renew(generation) => {
+                    shared::set_beat(generation, now_ms);
+                    self.metrics.set("peerway_map_renewed_seconds".to_owned(), now_ms / 1_000);
+                }
+                Effect::Count(at, outcome) => {
+                    let Some(server) = self.config.servers.get(at) else { continue };
+                    let (name, outcome) = (&server.name, outcome.name());
+                    let metric = format!("peerway_looks_total;server={name};outcome={outcome}");
+                    self.metrics.count(metric);
+                }
                 Effect::Log(line) => host::log(host::Level::Info, &line),
             }
         }

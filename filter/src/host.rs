@@ -4,6 +4,7 @@
 //! host error reads as absent and writes as nothing: a request must go on, and what could not be set
 //! sends it to the pool, where any server may answer.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use proxy_wasm::hostcalls;
@@ -58,6 +59,12 @@ pub(crate) fn reply(status: u32, content_type: &str, body: &str) {
 /// A property that a test in real Envoy has read: unknown paths kill the VM.
 pub(crate) fn property(name: &[&str]) -> Option<Bytes> {
     hostcalls::get_property(name.to_vec()).ok()?
+}
+
+/// The number of the client's connection, as Envoy counts them.
+pub(crate) fn connection_number() -> u64 {
+    let bytes = property(&["connection", "id"]).unwrap_or_default();
+    bytes.try_into().map(u64::from_le_bytes).unwrap_or_default()
 }
 
 /// Sets filter state `wasm.<name>`, for the access log and for later attempts of the same request.
@@ -133,6 +140,35 @@ impl Counter {
         if let Some(id) = self.0 {
             let _ = hostcalls::increment_metric(id, 1);
         }
+    }
+}
+
+/// Metrics by name, each defined when it is first used: Envoy makes a new one of every definition.
+#[derive(Default)]
+pub(crate) struct Metrics(BTreeMap<String, Option<u32>>);
+
+impl Metrics {
+    /// Counts one.
+    pub(crate) fn count(&mut self, name: String) {
+        if let Some(id) = self.id(name, MetricType::Counter) {
+            let _ = hostcalls::increment_metric(id, 1);
+        }
+    }
+
+    /// Sets a gauge.
+    pub(crate) fn set(&mut self, name: String, value: u64) {
+        if let Some(id) = self.id(name, MetricType::Gauge) {
+            let _ = hostcalls::record_metric(id, value);
+        }
+    }
+
+    fn id(&mut self, name: String, kind: MetricType) -> Option<u32> {
+        if let Some(id) = self.0.get(&name) {
+            return *id;
+        }
+        let id = hostcalls::define_metric(kind, &name).ok();
+        self.0.insert(name, id);
+        id
     }
 }
 

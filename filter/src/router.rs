@@ -5,7 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use peerway_core::config;
+use peerway_core::config::{self, Affinity};
 use peerway_core::decide::{Decision, Knowledge, Peers, Reason, decide};
 use peerway_core::edits::{destinations, edits};
 use peerway_core::request::{Target, decoded_path};
@@ -80,12 +80,20 @@ impl Router {
             Some(_) if held.expired => Knowledge::Expired,
             Some(map) => Knowledge::Map(map),
         };
+        let by_turn = |turn| decide(Target::of(&path), &self.config.servers, knowledge, turn);
         let turn = self.turn.get();
-        let decision = decide(Target::of(&path), &self.config.servers, knowledge, turn);
-        if decision != Decision::Untouched {
-            self.turn.set(turn.wrapping_add(1));
+        let decision = by_turn(turn);
+        if decision == Decision::Untouched {
+            return decision;
         }
-        decision
+        match self.config.affinity {
+            // Only now, since asking for it costs a call of the host.
+            Affinity::Connection => by_turn(host::connection_number() as usize),
+            Affinity::None => {
+                self.turn.set(turn.wrapping_add(1));
+                decision
+            }
+        }
     }
 
     fn carry_out(&self, decision: &Decision) {

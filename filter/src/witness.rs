@@ -3,13 +3,14 @@
 //!
 //! A doubted answer becomes a 503 `Status` that asks Envoy for the next attempt: where Envoy cannot
 //! make one, the client gets that, and never the 404. Who has said so is kept in filter state, which
-//! lives as long as the request.
+//! lives as long as the request. The answer of a server that is starting or stopping asks for the
+//! next attempt too, and stays as it is when there is none.
 
 use std::rc::Rc;
 
 use peerway_core::edits::ASK_NEXT;
 use peerway_core::testimony::{
-    DOUBTED, Head, Look, MAX_BODY_BYTES, Verdict, look, says_not_known, weigh,
+    DOUBTED, Head, Look, MAX_BODY_BYTES, Verdict, is_telling, look, says_not_known, weigh,
 };
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -25,6 +26,7 @@ const SAID: &str = "peerway_said";
 pub(crate) struct Witness {
     asked_next: host::Counter,
     passed: host::Counter,
+    turned_away: host::Counter,
 }
 
 impl Witness {
@@ -32,6 +34,7 @@ impl Witness {
         Self {
             asked_next: host::Counter::define("peerway_witness_total;verdict=asked-next"),
             passed: host::Counter::define("peerway_witness_total;verdict=passed"),
+            turned_away: host::Counter::define("peerway_witness_total;verdict=turned-away"),
         }
     }
 }
@@ -91,20 +94,29 @@ impl HttpContext for Attempt {
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let status = host::response_header(":status").unwrap_or_default();
-        if status != b"404" || host::property(&[LIST]).is_none() {
+        if !is_telling(&status) || host::property(&[LIST]).is_none() {
             return Action::Continue;
         }
         let content_length = host::response_header("content-length");
         let content_type = host::response_header("content-type");
+        let retry_after = host::response_header("retry-after");
         let looked = look(Head {
             is_head: self.is_head,
             status: &status,
             content_length: content_length.as_deref(),
             content_type: content_type.as_deref(),
+            retry_after: retry_after.as_deref(),
         });
         self.reading = looked == Look::ReadBody && !end_of_stream;
-        if looked == Look::NotKnown {
-            self.weigh();
+        match looked {
+            Look::NotKnown => {
+                self.weigh();
+            }
+            Look::TurnedAway => {
+                self.witness.turned_away.increment();
+                host::set_response_header(ASK_NEXT, "true");
+            }
+            Look::Answer | Look::ReadBody => {}
         }
         if self.reading { Action::Pause } else { Action::Continue }
     }

@@ -136,6 +136,7 @@ impl World {
                 let published = self.published.as_ref().map(|(generation, _)| *generation);
                 assert_eq!(published, Some(generation), "another map is renewed than is there");
             }
+            Effect::Count(at, _) => assert!(SERVERS.get(at).is_some()),
             Effect::Log(line) => assert!(!line.is_empty()),
         }
     }

@@ -14,10 +14,14 @@ pub(crate) fn check(data: &[u8]) {
             status,
             content_length: Some(length),
             content_type: Some(content_type),
+            retry_after: None,
         });
-        assert!(found == Look::Answer || status == b"404", "{found:?}");
-        assert!(found == Look::Answer || is_head == (found == Look::NotKnown));
-        let without = Head { is_head, status, content_length: None, content_type: None };
+        let expected: &[u8] = if found == Look::TurnedAway { b"429" } else { b"404" };
+        assert!(found == Look::Answer || status == expected, "{found:?}");
+        let of_404 = matches!(found, Look::ReadBody | Look::NotKnown);
+        assert!(!of_404 || is_head == (found == Look::NotKnown));
+        let without =
+            Head { is_head, status, content_length: None, content_type: None, retry_after: None };
         assert_eq!(look(without), Look::Answer);
     }
     let words = says_not_known(body.get(..MAX_BODY_BYTES as usize).unwrap_or(body));

@@ -51,7 +51,8 @@ pub struct Balancer {
 }
 
 impl Builder {
-    /// Peerway before the servers of a control plane, with everything as `peerway render` defaults it.
+    /// Peerway before the servers of a control plane, with everything as `peerway render` defaults it
+    /// but `affinity` and `debug`.
     pub fn before(plane: &ControlPlane) -> Self {
         let servers = plane.servers();
         let owned = |(name, address): (&str, &str)| (name.to_owned(), address.to_owned());
@@ -70,7 +71,8 @@ impl Builder {
             plain: false,
             token: FETCHER_TOKEN.to_owned(),
             workers: 2,
-            settings: json!({"debug": true}),
+            // In turns, so that one client of a test meets every server.
+            settings: json!({"debug": true, "affinity": "none"}),
             replaceable: false,
         }
     }

@@ -1,6 +1,7 @@
 //! Real parts around Peerway: control planes of mixed versions, Envoy, a simulated server for what a
 //! real one cannot be made to do, and clients. The demo and the tests are built from these.
 
+pub mod backwards;
 pub mod balancer;
 pub mod chaos;
 pub mod client;

@@ -102,7 +102,7 @@ extra: 1
         r#"accessLog: "a\nb" has a control character in it"#,
         r#"debug: the text "yes" instead of true or false"#,
         "extra: unknown, known here: version, listen, servers, serversTls, fetcher, staleAfter, \
-         connectTimeout, wasm, admin, accessLog, debug",
+         connectTimeout, affinity, wasm, admin, accessLog, debug",
     ];
     let problems = ControlPlane::from_yaml(wrong).unwrap_err().to_string();
     assert_eq!(problems.lines().collect::<Vec<_>>(), expected);

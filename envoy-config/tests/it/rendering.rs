@@ -234,9 +234,15 @@ fn as_many_others_are_asked_as_there_are() {
         at(hosts, &["routes", "pool", "route", "retry_policy", "num_retries"]).as_u64()
     };
     assert_eq!(retries(&envoy(&[])), Some(2));
+    let cp_4 = "- name: cp-4\n  address: 10.0.0.14:6443\nserversTls:";
+    assert_eq!(retries(&envoy(&[("serversTls:", cp_4)])), Some(3));
     let (two, three) =
         ("- name: cp-2\n  address: 10.0.0.12:6443\n", "- name: cp-3\n  address: 10.0.0.13:6443\n");
-    assert_eq!(retries(&envoy(&[(two, ""), (three, "")])), Some(1));
+    assert_eq!(
+        retries(&envoy(&[(two, ""), (three, "")])),
+        Some(2),
+        "a stream may be refused twice"
+    );
 }
 
 #[test]

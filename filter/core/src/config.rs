@@ -27,6 +27,19 @@ pub struct Router {
     pub servers: Vec<Server>,
     /// Age from which a map that was not renewed counts as none, in milliseconds.
     pub stale_after_ms: u64,
+    /// Which of equally good servers is asked first.
+    pub affinity: Affinity,
+}
+
+/// Which of equally good servers is asked first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Affinity {
+    /// For all requests of one connection the same.
+    Connection,
+    /// They take turns.
+    #[default]
+    None,
 }
 
 /// Settings of the fetcher.
@@ -53,6 +66,8 @@ enum Raw {
     Router {
         servers: Vec<RawServer>,
         stale_after_ms: f64,
+        #[serde(default)]
+        affinity: Affinity,
     },
     Witness {},
     #[serde(rename_all = "camelCase")]
@@ -91,9 +106,10 @@ impl Config {
         let mut problems = Problems::default();
         let config = match raw {
             Raw::Witness {} => Self::Witness,
-            Raw::Router { servers, stale_after_ms } => Self::Router(Router {
+            Raw::Router { servers, stale_after_ms, affinity } => Self::Router(Router {
                 servers: problems.servers(servers),
                 stale_after_ms: problems.milliseconds("staleAfterMs", stale_after_ms),
+                affinity,
             }),
             Raw::Fetcher {
                 servers,
@@ -165,9 +181,10 @@ mod tests {
     #[test]
     fn each_role_is_read() {
         assert_eq!(Config::from_json(br#"{"role":"witness"}"#), Ok(Config::Witness));
-        let router = br#"{"role":"router","servers":[{"name":"a","address":"127.0.0.1:1"}],"staleAfterMs":10000.0}"#;
+        let router = br#"{"role":"router","servers":[{"name":"a","address":"127.0.0.1:1"}],"staleAfterMs":10000.0,"affinity":"connection"}"#;
         let server = Server { name: "a".into(), address: "127.0.0.1:1".into() };
-        let expected = Router { servers: vec![server], stale_after_ms: 10_000 };
+        let affinity = Affinity::Connection;
+        let expected = Router { servers: vec![server], stale_after_ms: 10_000, affinity };
         assert_eq!(Config::from_json(router), Ok(Config::Router(expected)));
     }
 

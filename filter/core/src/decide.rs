@@ -65,8 +65,8 @@ pub enum Decision {
 /// The servers to ask, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peers {
-    /// Whom to ask, first to last. Never empty; a server that stands alone at the front is there
-    /// twice, since a stream that its GOAWAY refuses has nowhere else to go.
+    /// Whom to ask, first to last. Never empty. Those at the front are there twice where a stream
+    /// that their GOAWAYs refuse would have nowhere else to go.
     pub order: Vec<ServerId>,
     /// Whether a confirmed server lists the API, so that the server need not look further itself.
     pub stamp: bool,
@@ -98,7 +98,8 @@ pub fn decide(
     let all = ServerSet::first(servers.len());
     let once = matches!(target, Target::Resource(api) if api.connects_through());
     let everyone = |reason| {
-        let peers = Peers { order: in_order(&[all], turn), stamp: false, once, reason };
+        let order = in_order(&[all], Front::Twice, turn);
+        let peers = Peers { order, stamp: false, once, reason };
         Decision::Peers(peers)
     };
     match (target, knowledge) {
@@ -128,7 +129,13 @@ fn resource(api: &Api<'_>, map: &ServingMap, all: ServerSet, turn: usize) -> Dec
         (true, false) => Reason::ListedByUnconfirmed,
         (true, true) => Reason::ListedByNobody,
     };
-    let order = in_order(&[first, second, third, last], turn);
+    let front = match reason {
+        Reason::ListedBySome => Front::of(first),
+        // They say no, and the one that may say yes is gone.
+        Reason::ListedByUnconfirmed if second.is_empty() => Front::Once,
+        _ => Front::Twice,
+    };
+    let order = in_order(&[first, second, third, last], front, turn);
     Decision::Peers(Peers { order, stamp: !first.is_empty(), once, reason })
 }
 
@@ -145,14 +152,31 @@ fn discovery(scope: Scope<'_>, map: &ServingMap, all: ServerSet, turn: usize) ->
     } else {
         ([fullest, ServerSet::EMPTY], Reason::FullestServer)
     };
-    Decision::Peers(Peers { order: in_order(&tiers, turn), stamp: false, once: false, reason })
+    let order = in_order(&tiers, Front::of(fullest), turn);
+    Decision::Peers(Peers { order, stamp: false, once: false, reason })
 }
 
-/// Tier after tier, each rotated by `turn`. One server alone in the first tier that has any is named
-/// twice where there would be no other to take a refused stream: alone in its list, or the only one
-/// known to serve the API.
-fn in_order(tiers: &[ServerSet], turn: usize) -> Vec<ServerId> {
-    let mut order = Vec::with_capacity(tiers.iter().map(|tier| tier.len()).sum::<usize>() + 1);
+/// How often the first tier is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Front {
+    Once,
+    Twice,
+}
+
+impl Front {
+    /// A server that closes connections at random (`--goaway-chance`) refuses the streams that were
+    /// on their way to it, unseen. Three that are known to serve the API do not all do so to one
+    /// request; of fewer, or where nobody is known to serve it, each is asked a second time.
+    fn of(known: ServerSet) -> Self {
+        const ENOUGH: usize = 3;
+        if known.len() < ENOUGH { Self::Twice } else { Self::Once }
+    }
+}
+
+/// Tier after tier, each rotated by `turn`; the first that has any members once or twice.
+fn in_order(tiers: &[ServerSet], front: Front, turn: usize) -> Vec<ServerId> {
+    let named = tiers.iter().map(|tier| tier.len()).sum::<usize>();
+    let mut order = Vec::with_capacity(named * 2);
     for tier in tiers {
         let start = order.len();
         order.extend(tier.iter());
@@ -161,10 +185,9 @@ fn in_order(tiers: &[ServerSet], turn: usize) -> Vec<ServerId> {
         {
             members.rotate_left(turn % members.len());
         }
-    }
-    let alone = tiers.first().is_some_and(|tier| tier.len() == 1) || order.len() == 1;
-    if let (true, Some(first)) = (alone, order.first().copied()) {
-        order.insert(0, first);
+        if start == 0 && front == Front::Twice {
+            order.extend_from_within(..);
+        }
     }
     order
 }

@@ -40,6 +40,7 @@ pub mod config;
 pub mod decide;
 pub mod discovery;
 pub mod edits;
+pub mod gauges;
 pub mod lease;
 pub mod merge;
 pub mod negotiate;

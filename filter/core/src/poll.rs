@@ -1,7 +1,9 @@
 //! The fetcher's loop as a state machine: (event, now) -> effects.
 //!
 //! Each server is looked at by itself once in every poll interval: `/readyz` first, then, when that
-//! is good, both discovery roots with the ETags of the last reading. What a server once said is kept
+//! is good, both discovery roots with the ETags of the last reading. One that does not answer in time
+//! is asked last from then on, and looked at again at once; only when it is late several times in a
+//! row does it count as gone. What a server once said is kept
 //! for as long as it is configured: a refusal, a bad document or its death never removes it. Knows no
 //! clock (time is an argument, in milliseconds since the epoch) and no host: `Effect`s are carried
 //! out by whoever drives it, and `record` has what another VM needs to go on from here.
@@ -79,8 +81,55 @@ pub enum Effect {
     Publish(u64, Vec<u8>),
     /// Tell the workers that the map of this generation is being renewed.
     Renew(u64),
+    /// Count what became of a look at a server.
+    Count(usize, Outcome),
     /// Tell people.
     Log(String),
+}
+
+/// What became of a look at a server: of its `/readyz`, or of its discovery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// `/readyz` was good.
+    Ready,
+    /// `/readyz` was not answered in time.
+    Late,
+    /// The fetcher was not let in to `/readyz`, which says nothing of the server.
+    Refused,
+    /// `/readyz` was not good, or the server could not be reached.
+    NotReady,
+    /// A document was read that says something new.
+    Read,
+    /// The documents are those that were known.
+    Unchanged,
+    /// A document could not be read.
+    Unreadable,
+}
+
+impl Outcome {
+    /// Every outcome, in reading order.
+    pub const ALL: [Self; 7] = [
+        Self::Ready,
+        Self::Late,
+        Self::Refused,
+        Self::NotReady,
+        Self::Read,
+        Self::Unchanged,
+        Self::Unreadable,
+    ];
+
+    /// Its name in the metric.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Late => "late",
+            Self::Refused => "refused",
+            Self::NotReady => "not-ready",
+            Self::Read => "read",
+            Self::Unchanged => "unchanged",
+            Self::Unreadable => "unreadable",
+        }
+    }
 }
 
 /// Everything that is known of the servers, and what is under way.
@@ -114,6 +163,7 @@ impl Poller {
                 document: documents(server),
                 ready: false,
                 probing: false,
+                late: None,
                 next_probe_ms: 0,
                 reading: None,
             })
@@ -195,29 +245,14 @@ impl Poller {
 }
 
 impl Poller {
-    /// A refusal of the fetcher says nothing of the server's health; anything else but 200 does.
     fn probed(&mut self, at: usize, status: u16, now_ms: u64, effects: &mut Vec<Effect>) {
         let Some(server) = self.servers.get_mut(at) else {
             return;
         };
         let before = server.record.standing();
-        server.ready = status == 200;
-        match status {
-            200 => server.record.ready_ms = now_ms,
-            401 | 403 | 429 => server.record.problem = format!("/readyz: status {status}"),
-            0 => server.record.problem = "/readyz: no answer".to_owned(),
-            status => server.record.problem = format!("/readyz: status {status}"),
-        }
-        let reachable = matches!(status, 200 | 401 | 403 | 429);
-        match (reachable, before) {
-            (false, _) => {
-                server.reading = None;
-                server.record.set_standing(Standing::Gone);
-            }
-            (true, Standing::Gone) => server.record.set_standing(Standing::Unknown),
-            (true, _) => {}
-        }
-        if reachable {
+        effects.push(Effect::Count(at, server.probed(status, now_ms)));
+        let is_there = !matches!(server.record.standing(), Standing::Late | Standing::Gone);
+        if is_there {
             if server.record.version.is_empty() || before == Standing::Gone {
                 self.ask(at, Ask::Version, effects);
             }
@@ -260,7 +295,9 @@ impl Poller {
         let Some(outcomes) = finished else { return };
         server.reading = None;
         let (before, read_before_ms) = (server.record.standing(), server.record.read_ms);
-        let changed = server.take(outcomes, now_ms);
+        let outcome = server.take(outcomes, now_ms);
+        effects.push(Effect::Count(at, outcome));
+        let changed = outcome == Outcome::Read;
         let read_ms = server.record.read_ms;
         if changed {
             effects.push(Effect::SaveDocument(at));
@@ -289,7 +326,9 @@ impl Poller {
             return;
         };
         let now = server.record.standing();
-        if now != before {
+        // On a busy machine late ones come and go.
+        let is_news = now != Standing::Late && (before != Standing::Late || now == Standing::Gone);
+        if now != before && is_news {
             let ServerRecord { name, address, problem, .. } = &server.record;
             let why = if problem.is_empty() { "" } else { ": " };
             effects

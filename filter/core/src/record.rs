@@ -58,6 +58,7 @@ enum WireStanding {
     Unknown = 0,
     Confirmed = 1,
     Gone = 2,
+    Late = 3,
 }
 
 /// The large part: what one server lists. Saved when it changes.
@@ -177,6 +178,7 @@ fn to_wire(standing: Standing) -> i32 {
     match standing {
         Standing::Unknown => WireStanding::Unknown.into(),
         Standing::Confirmed => WireStanding::Confirmed.into(),
+        Standing::Late => WireStanding::Late.into(),
         Standing::Gone => WireStanding::Gone.into(),
     }
 }
@@ -184,6 +186,7 @@ fn to_wire(standing: Standing) -> i32 {
 fn from_wire(wire: i32) -> Standing {
     match WireStanding::try_from(wire) {
         Ok(WireStanding::Confirmed) => Standing::Confirmed,
+        Ok(WireStanding::Late) => Standing::Late,
         Ok(WireStanding::Gone) => Standing::Gone,
         Ok(WireStanding::Unknown) | Err(_) => Standing::Unknown,
     }

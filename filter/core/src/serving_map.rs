@@ -21,16 +21,23 @@ pub enum Standing {
     Confirmed,
     /// Ready, but not read since it became reachable; or never asked.
     Unknown,
-    /// Not reachable or not ready.
+    /// Did not say in time whether it is ready: busy, or frozen. Asked last, and still there: what it
+    /// said before holds, and with its next answer it stands as before.
+    Late,
+    /// Not reachable, not ready, or late for too long.
     Gone,
 }
 
 impl Standing {
+    /// Every standing, best first.
+    pub const ALL: [Self; 4] = [Self::Confirmed, Self::Unknown, Self::Late, Self::Gone];
+
     /// Its name in `/map` and in logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Confirmed => "confirmed",
             Self::Unknown => "unknown",
+            Self::Late => "late",
             Self::Gone => "gone",
         }
     }

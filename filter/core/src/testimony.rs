@@ -4,7 +4,8 @@
 //! when every distinct server of the list has said so. Told by the words of the body, which are the
 //! same in every encoding and on every version from 1.33 to 1.37; the status alone does not tell an
 //! unknown API from a missing object. Such an answer executed nothing, so asking again is safe for
-//! every method.
+//! every method. So it is with one that turns every request away, because the server is starting or
+//! stopping: the next one is asked, and the answer passes when there is none.
 
 /// Longer bodies are not looked at: the longest known one has 206 bytes.
 pub const MAX_BODY_BYTES: u64 = 512;
@@ -19,6 +20,10 @@ pub const SHAPES: [(u64, &str); 5] = [
     (116, "application/vnd.kubernetes.protobuf"),
     (154, "application/yaml"),
 ];
+
+/// Length and type of the 429 of a stopping server (`--shutdown-send-retry-after`), which says that
+/// it is shutting down. Any other 429 means that the caller is to slow down, and passes.
+pub const STOPPING: (u64, &str) = (56, "text/plain; charset=utf-8");
 
 /// In a `Status`, whatever its encoding, and the whole body of an unknown group.
 const WORDS: [&[u8]; 2] =
@@ -35,6 +40,8 @@ pub struct Head<'a> {
     pub content_length: Option<&'a [u8]>,
     /// `content-type`, if there is one.
     pub content_type: Option<&'a [u8]>,
+    /// `retry-after`, if there is one.
+    pub retry_after: Option<&'a [u8]>,
 }
 
 /// What the head of an answer tells.
@@ -46,23 +53,29 @@ pub enum Look {
     ReadBody,
     /// Has the shape of "I do not know this resource", and no body to tell otherwise.
     NotKnown,
+    /// The server turns requests away, unseen: it is starting, or stopping.
+    TurnedAway,
+}
+
+/// Whether [`look`] has anything to see in an answer of this status.
+pub fn is_telling(status: &[u8]) -> bool {
+    matches!(status, b"404" | b"429" | b"503")
 }
 
 /// Looks at the head of an answer.
 pub fn look(head: Head<'_>) -> Look {
     let length: Option<u64> =
         head.content_length.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    match length {
-        Some(length) if head.status == b"404" && length <= MAX_BODY_BYTES => {
-            let content_type = head.content_type.unwrap_or_default();
-            let known =
-                |(bytes, kind): &(u64, &str)| *bytes == length && kind.as_bytes() == content_type;
-            match head.is_head {
-                false => Look::ReadBody,
-                true if SHAPES.iter().any(known) => Look::NotKnown,
-                true => Look::Answer,
-            }
-        }
+    let content_type = head.content_type.unwrap_or_default();
+    let is =
+        |(bytes, kind): &(u64, &str)| Some(*bytes) == length && kind.as_bytes() == content_type;
+    match head.status {
+        b"404" if length.is_none_or(|length| length > MAX_BODY_BYTES) => Look::Answer,
+        b"404" if !head.is_head => Look::ReadBody,
+        b"404" if SHAPES.iter().any(is) => Look::NotKnown,
+        // With `Retry-After` clients send any request again, whatever its method: so may Envoy.
+        b"503" if head.retry_after.is_some() => Look::TurnedAway,
+        b"429" if is(&STOPPING) => Look::TurnedAway,
         _ => Look::Answer,
     }
 }
@@ -125,6 +138,7 @@ mod tests {
             status: status.as_bytes(),
             content_length: Some(length.as_bytes()),
             content_type: Some(content_type.as_bytes()),
+            retry_after: None,
         }
     }
 
@@ -141,6 +155,20 @@ mod tests {
             assert_eq!(look(other), Look::Answer, "{other:?}");
         }
         assert_eq!(look(Head { content_length: None, ..head("404", "", json) }), Look::Answer);
+    }
+
+    #[test]
+    fn a_server_that_starts_or_stops_is_told_from_one_that_is_busy_or_broken() {
+        let text = "text/plain; charset=utf-8";
+        let come_back = |head| Head { retry_after: Some(b"5"), ..head };
+        let stopping = head("429", "56", text);
+        assert_eq!(look(come_back(head("503", "148", "application/json"))), Look::TurnedAway);
+        assert_eq!(look(come_back(head("503", "x", ""))), Look::TurnedAway);
+        assert_eq!(look(come_back(Head { is_head: true, ..stopping })), Look::TurnedAway);
+        let busy = come_back(head("429", "43", text));
+        for passes in [busy, head("503", "20", text), come_back(head("500", "56", text))] {
+            assert_eq!(look(passes), Look::Answer, "{passes:?}");
+        }
     }
 
     #[test]

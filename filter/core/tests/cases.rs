@@ -72,6 +72,7 @@ impl Plane {
             standing: match standing.as_str() {
                 "confirmed" => Standing::Confirmed,
                 "unknown" => Standing::Unknown,
+                "late" => Standing::Late,
                 "gone" => Standing::Gone,
                 other => panic!("standing {other}"),
             },
@@ -135,6 +136,6 @@ fn servers_that_are_equally_good_take_turns() {
     let (servers, map) = (plane.servers(), plane.map(&known_documents()));
     let target = Target::of(b"/apis/certificates.k8s.io/v1/clustertrustbundles");
     let order = |turn| told(&decide(target, &servers, Knowledge::Map(&map), turn), &servers).1;
-    assert_eq!(order(0), ["b", "c", "a"]);
-    assert_eq!(order(1), ["c", "b", "a"]);
+    assert_eq!(order(0), ["b", "c", "b", "c", "a"]);
+    assert_eq!(order(1), ["c", "b", "c", "b", "a"]);
 }

@@ -5,6 +5,7 @@ mod absent;
 mod crashes;
 mod dead_servers;
 mod discovery;
+mod frozen;
 
 use anyhow::{Result, ensure};
 use peerway_harness::client::Answer;

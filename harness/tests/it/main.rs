@@ -6,6 +6,7 @@
     reason = "helpers of tests, which say what they expect by failing"
 )]
 
+mod affinity;
 mod bad_input;
 mod cases;
 mod chaos;
@@ -16,8 +17,10 @@ mod faults;
 mod load;
 mod parts;
 mod rendered;
+mod replies;
 mod rig;
 mod same_bytes;
+mod shutdown;
 mod simulated;
 mod tidy;
 mod transparency;

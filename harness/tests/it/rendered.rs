@@ -1,6 +1,6 @@
 //! The committed example, as users copy it, before a real Envoy; and what it must share with the core.
 
-use peerway_core::testimony::SHAPES;
+use peerway_core::testimony::{SHAPES, STOPPING};
 use peerway_harness::envoy;
 use peerway_harness::module::Module;
 
@@ -39,9 +39,16 @@ async fn a_configuration_that_envoy_refuses_is_told() {
 #[test]
 fn the_native_guard_and_the_witness_know_the_same_shapes() {
     for (bytes, content_type) in SHAPES {
-        let shape = format!("{{exact: \"404 {bytes} {content_type}\"}}");
+        let shape = format!("{{exact: \"404 - {bytes} {content_type}\"}}");
+        assert_eq!(RENDERED.matches(&shape).count(), 1, "{shape}");
+    }
+    let (bytes, content_type) = STOPPING;
+    for shape in [
+        format!("{{exact: \"429 5 {bytes} {content_type}\"}}"),
+        "{safe_regex: {regex: \"503 [0-9].*\"}}".to_owned(),
+    ] {
         assert_eq!(RENDERED.matches(&shape).count(), 1, "{shape}");
     }
     let guarded = RENDERED.matches("{name: x-peerway-shape, string_match").count();
-    assert_eq!(guarded, SHAPES.len());
+    assert_eq!(guarded, SHAPES.len() + 2);
 }

@@ -233,16 +233,10 @@ fn tally(seen: &[Seen]) -> BTreeMap<String, usize> {
     tally
 }
 
-/// The answers that are not those of a server that has the API, nor of one that is about to end and
-/// asks to be left alone: it did nothing.
+/// The answers that are not those of a server that has the API.
 fn wrong(seen: &[Seen]) -> BTreeSet<String> {
-    let is_last_word = |answer: &Answer| {
-        answer.status == StatusCode::SERVICE_UNAVAILABLE
-            && answer.header("retry-after").is_some()
-            && answer.text().contains("apiserver is shutting down")
-    };
     let wrong = seen.iter().filter_map(|Seen { what, answer, .. }| match answer {
-        Ok(answer) if answer.status.is_success() || is_last_word(answer) => None,
+        Ok(answer) if answer.status.is_success() => None,
         Ok(answer) => Some(format!("{what}: {} {}", answer.status, answer.text())),
         Err(error) => Some(format!("{what}: {error:#}")),
     });

@@ -39,8 +39,8 @@ pub(super) struct Explained<'a> {
 pub(super) struct Decided<'a> {
     /// `untouched`, `pool-once`, `peers` or `peers-once`.
     pub(super) action: &'static str,
-    /// Whom to ask, first to last; empty when any server of the pool will do. One that stands alone
-    /// is there twice, as for the filter: it is asked again when it refuses the connection.
+    /// Whom to ask, first to last; empty when any server of the pool will do. Those that
+    /// are asked again when they refuse the connection are there twice, as for the filter.
     pub(super) servers: Vec<&'a str>,
     /// Absent where nothing is touched.
     pub(super) reason: Option<&'static str>,

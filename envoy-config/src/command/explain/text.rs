@@ -135,10 +135,14 @@ fn negotiated(negotiation: &Negotiation) -> Vec<Vec<String>> {
     rows
 }
 
-/// A server that stands alone is named twice in a decision; people need it once.
+/// The first servers of a decision are named twice; people need them once.
 fn without_repeats<'a>(servers: &[&'a str]) -> Vec<&'a str> {
-    let mut once = servers.to_vec();
-    once.dedup();
+    let mut once = Vec::new();
+    for server in servers {
+        if !once.contains(server) {
+            once.push(*server);
+        }
+    }
     once
 }
 

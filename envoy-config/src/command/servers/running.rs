@@ -29,7 +29,7 @@ pub(super) fn of_map(url: &str) -> Result<(Vec<Known>, bool), String> {
 
 fn known(server: &MapServer, everywhere: &[String]) -> Result<Known, String> {
     let state = server.shown_as.as_ref().unwrap_or(&server.state);
-    let standing = [Standing::Confirmed, Standing::Unknown, Standing::Gone]
+    let standing = Standing::ALL
         .into_iter()
         .find(|standing| standing.name() == state)
         .ok_or_else(|| format!("{}: state {state:?} is not known to this version", server.name))?;

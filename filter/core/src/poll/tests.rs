@@ -26,6 +26,8 @@ fn named(resources: &[&str]) -> String {
 enum Behavior {
     Serves(Vec<&'static str>),
     Dead,
+    /// Answers nothing in time.
+    Frozen,
     /// Good `/readyz`, this status on discovery.
     Refuses(u16),
     RefusesAll(u16),
@@ -69,8 +71,13 @@ impl World {
 
     /// One poll interval, all questions answered at once.
     fn poll(&mut self) -> &mut Self {
+        self.tick_after(1_000)
+    }
+
+    /// A tick so many milliseconds later, all questions answered at once.
+    fn tick_after(&mut self, later_ms: u64) -> &mut Self {
         self.asked.clear();
-        self.now_ms += 1_000;
+        self.now_ms += later_ms;
         let mut effects = self.poller.handle(Event::Tick, self.now_ms);
         while !effects.is_empty() {
             let mut next = Vec::new();
@@ -105,7 +112,7 @@ impl World {
                 let (_, document) = self.poller.document(at).unwrap();
                 self.documents[at] = Some(document.to_bytes());
             }
-            Effect::Renew(_) | Effect::Log(_) => {}
+            Effect::Renew(_) | Effect::Count(..) | Effect::Log(_) => {}
         }
         Vec::new()
     }
@@ -143,6 +150,7 @@ impl Behavior {
         let json: &[u8] = b"application/json";
         match (self, path) {
             (Self::Dead, _) => (0, b"", String::new()),
+            (Self::Frozen, _) => (504, b"text/plain", "upstream request timeout".into()),
             (Self::RefusesAll(status), _) => (*status, json, String::new()),
             (_, "/readyz") => (200, b"text/plain", "ok".into()),
             (_, "/version") => (200, json, r#"{"gitVersion":"v1.36.3"}"#.into()),
@@ -175,7 +183,7 @@ impl Behavior {
     }
 }
 
-use Behavior::{Dead, Garbage, Named, Plain, Refuses, RefusesAll, Serves};
+use Behavior::{Dead, Frozen, Garbage, Named, Plain, Refuses, RefusesAll, Serves};
 
 #[test]
 fn what_each_server_lists_is_published() {
@@ -203,9 +211,16 @@ fn unchanged_servers_cost_one_probe_and_two_304s_and_publish_nothing() {
 
 #[test]
 fn a_dead_or_refusing_or_garbled_server_loses_nothing_that_was_known() {
-    for then in
-        [Dead, Refuses(401), Refuses(403), Refuses(429), Refuses(500), RefusesAll(401), Garbage]
-    {
+    for then in [
+        Dead,
+        Frozen,
+        Refuses(401),
+        Refuses(403),
+        Refuses(429),
+        Refuses(500),
+        RefusesAll(401),
+        Garbage,
+    ] {
         let mut world = World::new(vec![Serves(vec!["a"]), Serves(vec!["a", "b"])]);
         world.poll();
         world.servers[1] = then;
@@ -215,9 +230,10 @@ fn a_dead_or_refusing_or_garbled_server_loses_nothing_that_was_known() {
 }
 
 #[test]
-fn only_death_makes_a_server_gone() {
+fn only_death_makes_a_server_gone_at_once() {
     for (then, expected) in [
         (Dead, Standing::Gone),
+        (Frozen, Standing::Late),
         (RefusesAll(503), Standing::Gone),
         (RefusesAll(429), Standing::Confirmed),
         (Refuses(403), Standing::Confirmed),
@@ -229,6 +245,45 @@ fn only_death_makes_a_server_gone() {
         world.poll();
         assert_eq!(world.standing(1), expected);
     }
+}
+
+#[test]
+fn a_late_server_is_asked_last_and_looked_at_again_at_once() {
+    let mut world = World::new(vec![Serves(vec!["a"]), Serves(vec!["a", "b"])]);
+    world.poll();
+    world.servers[1] = Frozen;
+    world.poll();
+    assert_eq!((world.standing(1), world.confirmed()), (Standing::Late, ServerSet::first(1)));
+    assert_eq!(world.listing("b"), [1], "what it listed stays");
+
+    world.servers[1] = Serves(vec!["a", "b"]);
+    world.tick_after(1);
+    assert_eq!((world.standing(1), world.confirmed()), (Standing::Confirmed, ServerSet::first(2)));
+}
+
+#[test]
+fn a_server_that_is_late_several_times_in_a_row_is_gone() {
+    let mut world = World::new(vec![Serves(vec!["a"]), Serves(vec!["a"])]);
+    world.poll();
+    for expected in [Standing::Late, Standing::Late, Standing::Gone, Standing::Gone] {
+        world.servers[1] = Frozen;
+        world.poll();
+        assert_eq!(world.standing(1), expected);
+    }
+    world.servers[1] = Refuses(403);
+    world.poll();
+    assert_eq!(world.standing(1), Standing::Unknown, "it is read again first");
+}
+
+#[test]
+fn a_vm_that_takes_over_reads_a_late_server_again() {
+    let mut world = World::new(vec![Serves(vec!["a"]), Serves(vec!["a"])]);
+    world.poll();
+    world.servers[1] = Frozen;
+    world.poll().hand_over();
+    world.servers[1] = Refuses(403);
+    world.poll();
+    assert_eq!(world.standing(1), Standing::Unknown);
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! One server as the fetcher follows it: what is known of it, and what is under way.
 
-use super::Ask;
 use super::reading::{Answer, Outcome, Reading};
+use super::{Ask, Outcome as Look};
 use crate::apis::Apis;
 use crate::discovery::{GroupVersion, Root};
 use crate::record::{Document, ServerRecord};
 use crate::serving_map::{Standing, View};
+
+/// How often in a row a server may be late before it is gone. What is asked of it alone would else
+/// never be answered "not there" while it is frozen.
+const LATE_PROBES: u32 = 3;
 
 #[derive(Debug)]
 pub(super) struct Tracked {
@@ -14,6 +18,8 @@ pub(super) struct Tracked {
     /// Whether the last `/readyz` was good; a refused one says nothing.
     pub(super) ready: bool,
     pub(super) probing: bool,
+    /// How it stood before its first late probe, and how many there were in a row.
+    pub(super) late: Option<(Standing, u32)>,
     pub(super) next_probe_ms: u64,
     pub(super) reading: Option<(u64, Reading)>,
 }
@@ -37,14 +43,49 @@ impl Tracked {
         }
     }
 
+    /// Takes the status of `/readyz`. A refusal of the fetcher says nothing of the server's health.
+    pub(super) fn probed(&mut self, status: u16, now_ms: u64) -> Look {
+        self.ready = status == 200;
+        match status {
+            200 => self.record.ready_ms = now_ms,
+            0 => self.record.problem = "/readyz: no answer".to_owned(),
+            TIMED_OUT => self.record.problem = "/readyz: no answer in time".to_owned(),
+            status => self.record.problem = format!("/readyz: status {status}"),
+        }
+        let before = self.record.standing();
+        let (was, probes) = self.late.take().unwrap_or((before, 0));
+        let now = match (status, was) {
+            // A late one whose earlier standing another VM knew is read again too.
+            (200 | 401 | 403 | 429, Standing::Gone | Standing::Late) => Standing::Unknown,
+            (200 | 401 | 403 | 429, was) => was,
+            (TIMED_OUT, Standing::Confirmed | Standing::Unknown) if probes + 1 < LATE_PROBES => {
+                self.late = Some((was, probes + 1));
+                // Not at its next turn: until it is known to be well, others do its work.
+                self.next_probe_ms = now_ms;
+                Standing::Late
+            }
+            _ => Standing::Gone,
+        };
+        if now == Standing::Gone {
+            self.reading = None;
+        }
+        self.record.set_standing(now);
+        match status {
+            200 => Look::Ready,
+            401 | 403 | 429 => Look::Refused,
+            TIMED_OUT => Look::Late,
+            _ => Look::NotReady,
+        }
+    }
+
     pub(super) fn view(&self, standing: Standing) -> View<'_> {
         let apis = self.document.as_ref().map(|document| &document.apis);
         View { standing, apis, read_ms: self.record.read_ms }
     }
 
-    /// Takes a complete reading. Returns whether the document changed. A first document needs both
+    /// Takes a complete reading. A first document needs both
     /// roots: of a server whose core group alone was read, nothing must be taken for absent.
-    pub(super) fn take(&mut self, outcomes: [Outcome; 2], now_ms: u64) -> bool {
+    pub(super) fn take(&mut self, outcomes: [Outcome; 2], now_ms: u64) -> Look {
         let has_etag = |root| self.document.as_ref().is_some_and(|it| !it.etag(root).is_empty());
         let (mut replaced, mut failed, mut problems) = (None, false, Vec::new());
         for (root, outcome) in [Root::Core, Root::Named].into_iter().zip(outcomes) {
@@ -80,9 +121,16 @@ impl Tracked {
                 self.record.set_standing(Standing::Confirmed);
             }
         }
-        changed
+        match (changed, failed) {
+            (true, _) => Look::Read,
+            (false, false) => Look::Unchanged,
+            (false, true) => Look::Unreadable,
+        }
     }
 }
+
+/// Envoy's own answer when there was none in time. A kube-apiserver has no reason to say it of itself.
+const TIMED_OUT: u16 = 504;
 
 /// `gitVersion` of a `/version` answer; empty when there is none.
 pub(super) fn version_of(answer: &Answer<'_>) -> String {

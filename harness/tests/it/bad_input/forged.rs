@@ -30,7 +30,7 @@ const FORGED: [(&str, &str); 24] = [
     ("X-PEERWAY-ROUTE", "peers-once"),
     ("x-peerway-route", "pool-once"),
     ("x-peerway-ask-next", "true"),
-    ("x-peerway-shape", "404 19 text/plain; charset=utf-8"),
+    ("x-peerway-shape", "404 - 19 text/plain; charset=utf-8"),
     ("x-peerway-reason", "listed-by-some"),
     ("x-envoy-max-retries", "0"),
     ("X-Envoy-Max-Retries", "9"),
@@ -184,7 +184,7 @@ async fn nothing_that_servers_forge_reaches_a_client_or_has_another_asked() {
     balancer.all_confirmed().await.unwrap();
     let forged = [
         ("x-peerway-ask-next", "true"),
-        ("x-peerway-shape", "404 19 text/plain; charset=utf-8"),
+        ("x-peerway-shape", "404 - 19 text/plain; charset=utf-8"),
         ("x-peerway-reason", "forged"),
         ("x-peerway-route", "peers"),
         ("x-envoy-overloaded", "true"),

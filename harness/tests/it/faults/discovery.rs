@@ -68,7 +68,7 @@ fn of_readyz() -> Vec<(&'static str, Fault, Effect)> {
         ("/readyz 500", status(500), Gone("/readyz: status 500")),
         ("/readyz 503", status(503), Gone("/readyz: status 503")),
         ("/readyz, no answer", Fault::Cut, Gone("/readyz: status 503")),
-        ("/readyz hanging", Fault::Hang, Gone("/readyz: status 504")),
+        ("/readyz hanging", Fault::Hang, Gone("/readyz: no answer in time")),
     ]
 }
 
