@@ -19,6 +19,7 @@ use crate::process::{free_port, log_tail, wait_until};
 
 mod hosts;
 mod plain;
+mod rival;
 
 /// What a balancer shall be.
 #[derive(Debug, Clone)]
@@ -30,9 +31,11 @@ pub struct Builder {
     folder: Option<PathBuf>,
     module: Module,
     plain: bool,
+    filter: Option<Value>,
     token: String,
     workers: u32,
     settings: Value,
+    fetcher_settings: Value,
     replaceable: bool,
 }
 
@@ -69,10 +72,12 @@ impl Builder {
             folder: None,
             module: Module::Shipped,
             plain: false,
+            filter: None,
             token: FETCHER_TOKEN.to_owned(),
             workers: 2,
             // In turns, so that one client of a test meets every server.
             settings: json!({"debug": true, "affinity": "none"}),
+            fetcher_settings: json!({}),
             replaceable: false,
         }
     }
@@ -89,6 +94,13 @@ impl Builder {
     pub fn plain(mut self) -> Self {
         self.plain = true;
         self
+    }
+
+    /// Plain, and this HTTP filter where Peerway's would be: what another filter costs.
+    #[must_use]
+    pub fn plain_with(mut self, filter: Value) -> Self {
+        self.filter = Some(filter);
+        self.plain()
     }
 
     /// Runs this build of the module.
@@ -112,10 +124,27 @@ impl Builder {
         self
     }
 
-    /// Sets a field of the control-plane file, such as `staleAfter`.
+    /// Sets a field of the control-plane file, such as `staleAfter`; null takes it out.
     #[must_use]
     pub fn setting(mut self, field: &str, value: Value) -> Self {
         if let Some(fields) = self.settings.as_object_mut() {
+            fields.insert(field.to_owned(), value);
+        }
+        self
+    }
+
+    /// As a control-plane file has it that says no more than it must: what the harness sets for its
+    /// own sake, such as an access log, is taken out.
+    #[must_use]
+    pub fn bare(mut self) -> Self {
+        self.settings = json!({"accessLog": null});
+        self
+    }
+
+    /// Sets a field of its `fetcher` section, such as `pollInterval`.
+    #[must_use]
+    pub fn fetcher_setting(mut self, field: &str, value: Value) -> Self {
+        if let Some(fields) = self.fetcher_settings.as_object_mut() {
             fields.insert(field.to_owned(), value);
         }
         self
@@ -170,6 +199,9 @@ impl Builder {
         if self.plain {
             plain::without_peerway(&folder.join("envoy.yaml"))?;
         }
+        if let Some(filter) = &self.filter {
+            rival::insert(&folder.join("envoy.yaml"), filter)?;
+        }
         Ok(())
     }
 
@@ -200,6 +232,11 @@ impl Builder {
         });
         if let (Some(file), Some(settings)) = (file.as_object_mut(), self.settings.as_object()) {
             file.extend(settings.clone());
+            file.retain(|_, value| !value.is_null());
+        }
+        let fetcher = file.get_mut("fetcher").and_then(Value::as_object_mut);
+        if let (Some(fetcher), Some(settings)) = (fetcher, self.fetcher_settings.as_object()) {
+            fetcher.extend(settings.clone());
         }
         Ok(serde_json::to_string_pretty(&file)?)
     }

@@ -36,6 +36,7 @@ enum Program {
     SampleApiserver,
     Discover,
     Envoy,
+    Vegeta,
 }
 
 impl Part {
@@ -85,7 +86,12 @@ impl Part {
         Self::of(Program::Envoy, "1.40.0")
     }
 
-    /// Everything that demo and tests need, what is needed most first.
+    /// vegeta, which sends the load of the benchmarks.
+    pub fn vegeta() -> Self {
+        Self::of(Program::Vegeta, "12.13.0")
+    }
+
+    /// Everything that demo, tests and benchmarks need, what is needed most first.
     pub fn all() -> Vec<Self> {
         let mut parts = vec![Self::envoy(), Self::etcd()];
         let newest_first = KUBE_VERSIONS.iter().rev();
@@ -93,16 +99,18 @@ impl Part {
         parts.extend(apiservers);
         parts.extend([Self::kubectl(), Self::kube_controller_manager()]);
         parts.extend([Self::kube_scheduler(), Self::sample_apiserver()]);
-        parts.extend([Self::discover(), Self::kwok()]);
+        parts.extend([Self::discover(), Self::kwok(), Self::vegeta()]);
         parts
     }
 
     /// The name of the directory it lies in: `kube-1.36.3`.
     pub fn folder(&self) -> String {
         let product = match self.program {
-            Program::Etcd | Program::Kwok | Program::SampleApiserver | Program::Envoy => {
-                self.binary()
-            }
+            Program::Etcd
+            | Program::Kwok
+            | Program::SampleApiserver
+            | Program::Envoy
+            | Program::Vegeta => self.binary(),
             Program::Discover => "client-go",
             _ => "kube",
         };
@@ -121,6 +129,7 @@ impl Part {
             Program::SampleApiserver => "sample-apiserver",
             Program::Discover => "discover",
             Program::Envoy => "envoy",
+            Program::Vegeta => "vegeta",
         }
     }
 

@@ -159,6 +159,7 @@ fn go_package(part: &Part) -> String {
     match part.program {
         Program::Etcd => "go.etcd.io/etcd/server/v3".to_owned(),
         Program::Kwok => "sigs.k8s.io/kwok/cmd/kwok".to_owned(),
+        Program::Vegeta => "github.com/tsenart/vegeta/v12".to_owned(),
         Program::SampleApiserver => "k8s.io/sample-apiserver".to_owned(),
         // Its own source, in the directory that pins what it needs.
         Program::Discover => ".".to_owned(),
@@ -192,6 +193,6 @@ fn expected_time(program: Program) -> &'static str {
         Program::SampleApiserver => "3 minutes",
         Program::ControllerManager | Program::Kwok => "90 seconds",
         Program::Etcd => "a minute",
-        Program::Scheduler | Program::Envoy => "20 seconds",
+        Program::Scheduler | Program::Envoy | Program::Vegeta => "20 seconds",
     }
 }

@@ -3,27 +3,21 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use peerway_harness::module::Module;
+use peerway_harness::module::{Module, exports};
 use wasmparser::{Parser, Payload};
 
-/// Imports (`module.name`) and exports of a wasm module.
-fn interface(wasm: &[u8]) -> (Vec<String>, Vec<String>) {
-    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+/// Imports (`module.name`) of a wasm module.
+fn imports(wasm: &[u8]) -> Vec<String> {
+    let mut imports = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
-        match payload.unwrap() {
-            Payload::ImportSection(section) => {
-                for import in section {
-                    let import = import.unwrap();
-                    imports.push(format!("{}.{}", import.module, import.name));
-                }
+        if let Payload::ImportSection(section) = payload.unwrap() {
+            for import in section {
+                let import = import.unwrap();
+                imports.push(format!("{}.{}", import.module, import.name));
             }
-            Payload::ExportSection(section) => {
-                exports.extend(section.into_iter().map(|export| export.unwrap().name.to_owned()));
-            }
-            _ => {}
         }
     }
-    (imports, exports)
+    imports
 }
 
 fn contains(wasm: &[u8], words: &str) -> bool {
@@ -34,7 +28,7 @@ fn contains(wasm: &[u8], words: &str) -> bool {
 fn the_module_is_small_and_asks_for_nothing_but_the_abi() {
     let wasm = std::fs::read(Module::Shipped.build().unwrap()).unwrap();
     assert!(wasm.len() <= 400 << 10, "{} bytes", wasm.len());
-    let (imports, exports) = interface(&wasm);
+    let (imports, exports) = (imports(&wasm), exports(&wasm).unwrap());
     assert!(!imports.is_empty());
     for import in imports {
         assert!(import.starts_with("env.proxy_"), "Envoy may not have {import}");
@@ -61,7 +55,7 @@ fn implemented() -> BTreeSet<String> {
 #[test]
 fn the_module_exports_the_callbacks_that_it_implements_and_no_other() {
     let wasm = std::fs::read(Module::Shipped.build().unwrap()).unwrap();
-    let (_, exports) = interface(&wasm);
+    let exports = exports(&wasm).unwrap();
     let callbacks = exports.iter().filter_map(|export| export.strip_prefix("proxy_on_"));
     let mut expected = implemented();
     // The SDK's own bookkeeping of contexts.
