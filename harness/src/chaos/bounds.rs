@@ -47,14 +47,17 @@ fn broken_by(seen: &Seen, manner: Manner) -> Option<&'static str> {
         // Its only server may be gone, or be the one that is being replaced.
         (Class::New, Manner::Abrupt) => true,
         (Class::New, Manner::Graceful) => !seen.settled,
-        // Until it is noticed, a server that is gone may be the one that has it.
-        (Class::Absent, manner) => manner == Manner::Abrupt,
+        // Until it is noticed, a server that is gone may be the one that has it; one that starts
+        // asks for patience itself.
+        (Class::Absent, _) => true,
         (Class::Everywhere, _) => false,
     };
     match seen.kind {
         Kind::Done | Kind::Unsettled => None,
         Kind::FalseNotFound => Some("no false 404"),
         Kind::Wrong => Some("no answer but a server's, 502 or 503 with Retry-After"),
+        // kube-rs obeys each `Retry-After`, for longer than the load waits.
+        Kind::Silent if may_come_back && seen.client == "kube-rs" => None,
         Kind::Silent => Some("no request hangs"),
         Kind::ComeBack if !may_come_back => Some("what can be served is served"),
         Kind::ComeBack if seen.took > TOLD_WITHIN * PATIENCE && seen.client == "probe" => {

@@ -15,16 +15,22 @@ use crate::kubeconfig::{Kubeconfig, Output, kubectl_with_input};
 /// Types until the load ends.
 pub(super) async fn keep_typing(kubeconfig: Kubeconfig, common: Arc<Common>) -> Result<()> {
     for round in 0_usize.. {
-        for command in commands(&common.mark, round) {
-            if common.is_ending() {
-                return Ok(());
+        for commands in commands(&common.mark, round) {
+            for command in commands {
+                if common.is_ending() {
+                    return Ok(());
+                }
+                let is_absent = common.recorder.presence() == Presence::Absent;
+                if is_absent && command.api.class() == Class::New {
+                    break;
+                }
+                let kind = type_in(&kubeconfig, &common.recorder, &command).await?;
+                common.pause(PAUSE).await;
+                if kind != Kind::Done {
+                    // What was not made cannot be got.
+                    break;
+                }
             }
-            if command.api.class() == Class::Everywhere
-                || common.recorder.presence() != Presence::Absent
-            {
-                type_in(&kubeconfig, &common.recorder, &command).await?;
-            }
-            common.pause(PAUSE).await;
         }
     }
     Ok(())
@@ -37,14 +43,15 @@ struct Command {
     writes: bool,
 }
 
-fn commands(mark: &str, round: usize) -> Vec<Command> {
+/// For each API, those that build on one another.
+fn commands(mark: &str, round: usize) -> Vec<[Command; 3]> {
     let command = |api: Api, line: &str, input: &str, writes| Command {
         api,
         arguments: line.split(' ').map(str::to_owned).collect(),
         input: input.to_owned(),
         writes,
     };
-    let all = Api::ALL.iter().flat_map(|&api| {
+    let all = Api::ALL.iter().map(|&api| {
         let name = format!("{mark}-kubectl-{round}");
         let metadata = match api {
             Api::Bundles => json!({"name": name}),
@@ -62,7 +69,7 @@ fn commands(mark: &str, round: usize) -> Vec<Command> {
     all.collect()
 }
 
-async fn type_in(kubeconfig: &Kubeconfig, recorder: &Recorder, command: &Command) -> Result<()> {
+async fn type_in(kubeconfig: &Kubeconfig, recorder: &Recorder, command: &Command) -> Result<Kind> {
     let arguments: Vec<&str> = command.arguments.iter().map(String::as_str).collect();
     let class = command.api.class();
     let pending = recorder.begin();
@@ -77,7 +84,7 @@ async fn type_in(kubeconfig: &Kubeconfig, recorder: &Recorder, command: &Command
         seen.words = output.stderr.trim().to_owned();
     }
     recorder.end(&pending, seen);
-    Ok(())
+    Ok(kind)
 }
 
 /// kubectl says it in words alone.
