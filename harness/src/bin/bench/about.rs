@@ -42,7 +42,7 @@ impl Beginning {
 }
 
 /// With a mark when the tree differs from it.
-fn commit() -> String {
+pub(crate) fn commit() -> String {
     let git = Command::new("git")
         .args(["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))

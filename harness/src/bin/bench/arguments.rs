@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
+use crate::about;
 use crate::plan::Plan;
+use crate::results::Results;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -19,6 +21,7 @@ pub(crate) struct Wanted {
     pub(crate) plan: Plan,
     pub(crate) quick: bool,
     pub(crate) out: PathBuf,
+    keep: bool,
     parts: Vec<Part>,
 }
 
@@ -35,7 +38,7 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    const ALL: [(&str, Self); 7] = [
+    pub(crate) const ALL: [(&str, Self); 7] = [
         ("core", Self::Core),
         ("module", Self::Module),
         ("cpu", Self::Cpu),
@@ -58,6 +61,17 @@ impl Wanted {
     pub(crate) fn has(&self, part: Part) -> bool {
         self.parts.is_empty() || self.parts.contains(&part)
     }
+
+    /// What is in the result file already and stays.
+    pub(crate) fn kept(&self) -> Result<Results> {
+        if !self.keep {
+            return Ok(Results::default());
+        }
+        let kept = Results::read(&self.out)?;
+        let (there, here) = (&kept.about.commit, about::commit());
+        ensure!(*there == here, "{}: of {there}, and this is {here}", self.out.display());
+        Ok(kept)
+    }
 }
 
 impl Arguments {
@@ -67,11 +81,12 @@ impl Arguments {
             let file = arguments.next().context("publish: which result file?")?;
             return Ok(Self::Publish(PathBuf::from(file)));
         }
-        let (mut quick, mut parts, mut out) = (false, Vec::new(), None);
+        let (mut quick, mut keep, mut parts, mut out) = (false, false, Vec::new(), None);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().with_context(|| format!("{argument}: of what?"));
             match argument.as_str() {
                 "--quick" => quick = true,
+                "--keep" => keep = true,
                 "--only" => parts.push(Part::named(&value()?)?),
                 "--out" => out = Some(PathBuf::from(value()?)),
                 other => bail!("{other}: not known; see the top of harness/src/bin/bench/main.rs"),
@@ -80,6 +95,6 @@ impl Arguments {
         let plan = if quick { Plan::quick() } else { Plan::full() };
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let out = out.unwrap_or_else(|| root.join("target/bench.json"));
-        Ok(Self::Measure(Wanted { plan, quick, out, parts }))
+        Ok(Self::Measure(Wanted { plan, quick, out, keep, parts }))
     }
 }

@@ -2,9 +2,12 @@
 //! the tables and plots of `docs/benchmarks.md` from a result file.
 //!
 //! ```text
-//! bench [--quick] [--only PART]… [--out FILE]     measure → result file, and a summary
-//! bench publish FILE                              result file → docs/benchmarks
+//! bench [--quick] [--only PART]… [--keep] [--out FILE]    measure → result file, and a summary
+//! bench publish FILE                                      result file → docs/benchmarks
 //! ```
+//!
+//! A part that cannot be measured is told of, and missing in the result. `--keep` measures into a
+//! result file of the same commit, whose other parts stay.
 
 mod about;
 mod arguments;
@@ -32,10 +35,9 @@ mod vms;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use arguments::{Arguments, Part};
 use peerway_harness::pki::Pki;
-use results::Results;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -58,33 +60,32 @@ async fn measure(wanted: &arguments::Wanted) -> Result<()> {
     let about = about::Beginning::now()?;
     let folder = tempfile::tempdir().context("no temporary folder")?;
     let pki = Pki::create(&folder.path().join("pki"))?;
-    let plan = &wanted.plan;
-    let mut results = Results::default();
-    if wanted.has(Part::Core) {
-        results.core = Some(micro::measure(wanted.quick).await?);
-    }
-    if wanted.has(Part::Module) {
-        results.module = Some(module::measure()?);
-    }
-    if wanted.has(Part::Cpu) {
-        results.cpu = Some(hot_path::measure(plan, &pki).await?);
-    }
-    if wanted.has(Part::Real) {
-        results.real = Some(real::measure(plan).await?);
-    }
-    if wanted.has(Part::Maps) {
-        results.maps = Some(maps::measure(plan, &pki).await?);
-    }
-    if wanted.has(Part::Propagation) {
-        results.propagation = Some(propagation::measure(plan, &pki).await?);
-    }
-    if wanted.has(Part::Memory) {
-        results.memory = Some(memory::measure(plan, &pki).await?);
+    let (plan, mut failures) = (&wanted.plan, Vec::new());
+    let mut results = wanted.kept()?;
+    let mut failed = |part: Part, error: anyhow::Error| {
+        screen::done();
+        screen::error(&error);
+        failures.push(part);
+    };
+    for part in Part::ALL.map(|(_, part)| part).into_iter().filter(|part| wanted.has(*part)) {
+        let measured = match part {
+            Part::Core => micro::measure(wanted.quick).await.map(|it| results.core = Some(it)),
+            Part::Module => module::measure().map(|it| results.module = Some(it)),
+            Part::Cpu => hot_path::measure(plan, &pki).await.map(|it| results.cpu = Some(it)),
+            Part::Real => real::measure(plan).await.map(|it| results.real = Some(it)),
+            Part::Maps => maps::measure(plan, &pki).await.map(|it| results.maps = Some(it)),
+            Part::Propagation => {
+                propagation::measure(plan, &pki).await.map(|it| results.propagation = Some(it))
+            }
+            Part::Memory => memory::measure(plan, &pki).await.map(|it| results.memory = Some(it)),
+        };
+        measured.unwrap_or_else(|error| failed(part, error));
     }
     results.about = about.ended(wanted)?;
     screen::done();
     results.write(&wanted.out)?;
     screen::say(&table::all(&results));
     screen::say(&format!("Every round is in {}.", wanted.out.display()));
+    ensure!(failures.is_empty(), "could not be measured: {failures:?}");
     Ok(())
 }

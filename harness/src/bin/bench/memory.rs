@@ -115,7 +115,8 @@ async fn watching(plan: &Plan, pki: &Pki, plain: bool) -> Result<Watching> {
     let path = "/apis/apps/v1/deployments";
     let mut servers = Vec::new();
     for name in ["one", "two"] {
-        let server = Simulation::new(name, Discovery::of(&[path])?).start(&identity).await?;
+        let server =
+            Simulation::new(name, Discovery::of(&["/api/v1/pods", path])?).start(&identity).await?;
         // The head and a first piece at once, the next in minutes.
         server.set_fault(Matcher::path(path), Fault::SlowBody(SILENCE));
         servers.push(server);

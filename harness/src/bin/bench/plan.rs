@@ -21,11 +21,11 @@ impl Plan {
     /// What the results that are published come from.
     pub(crate) fn full() -> Self {
         Self {
-            cpu_rounds: 9,
-            cpu_slice: Duration::from_millis(2_500),
+            cpu_rounds: 7,
+            cpu_slice: Duration::from_millis(2_000),
             real_rounds: 5,
-            open_slice: Duration::from_millis(2_500),
-            closed_slice: Duration::from_millis(2_000),
+            open_slice: Duration::from_millis(2_000),
+            closed_slice: Duration::from_millis(1_500),
             tries: 50,
             polls: 10_000,
             watches: 5_000,

@@ -20,8 +20,8 @@ use crate::screen;
 pub(crate) async fn measure(plan: &Plan, pki: &Pki) -> Result<Propagation> {
     let identity = pki.serving_authority.serving("simulated", &SERVER_NAMES)?;
     let common = "/apis/apps/v1/deployments";
-    let old = Simulation::new("old", Discovery::of(&[common])?).start(&identity).await?;
-    let new = Simulation::new("new", Discovery::of(&[common])?).start(&identity).await?;
+    let old = Simulation::new("old", Discovery::of(&[PODS, common])?).start(&identity).await?;
+    let new = Simulation::new("new", Discovery::of(&[PODS, common])?).start(&identity).await?;
     let servers = [&old, &new].map(|server| (server.name().into(), server.address().to_string()));
     let mut balancer = Builder::of(servers.into(), pki).workers(WORKERS).start().await?;
     balancer.all_confirmed().await?;
@@ -43,7 +43,7 @@ pub(crate) async fn measure(plan: &Plan, pki: &Pki) -> Result<Propagation> {
         let phase = (number as f64 * 0.618_034).fract();
         tokio::time::sleep(POLL_INTERVAL.mul_f64(phase)).await;
         let resource = format!("/apis/try-{number}.example.com/v1/things");
-        new.set_discovery(Discovery::of(&[common, &resource])?);
+        new.set_discovery(Discovery::of(&[PODS, common, &resource])?);
         let begun = Instant::now();
         let mut waiting = JoinSet::new();
         for client in &clients {
@@ -73,6 +73,8 @@ async fn routed_by_the_map(client: Client, resource: String) -> Result<Instant> 
     anyhow::bail!("not routed by the map after {LIMIT:?}")
 }
 
+/// A server without any core API is not believed.
+const PODS: &str = "/api/v1/pods";
 const WORKERS: u32 = 2;
 /// Shared out evenly to the workers.
 const CONNECTIONS: usize = 4;
