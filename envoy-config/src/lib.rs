@@ -19,6 +19,7 @@
 //! ```
 
 mod control_plane;
+pub mod preflight;
 mod problems;
 mod reach;
 pub mod rehearsal;

@@ -11,6 +11,7 @@ use command::explain::Explain;
 use command::map::ShowMap;
 use command::merge::Merge;
 use command::output::{Outcome, complain};
+use command::preflight::Preflight;
 use command::rehearse::Rehearse;
 use command::render::Render;
 
@@ -31,6 +32,7 @@ enum Verb {
     Diff(Diff),
     Merge(Merge),
     Rehearse(Rehearse),
+    Preflight(Preflight),
     Map(ShowMap),
     Completions(Completions),
     Man(Man),
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Verb::Diff(verb) => verb.run(),
         Verb::Merge(verb) => verb.run().map(|()| Outcome::Done),
         Verb::Rehearse(verb) => verb.run().map(|()| Outcome::Done),
+        Verb::Preflight(verb) => verb.run(),
         Verb::Map(verb) => verb.run().map(|()| Outcome::Done),
         Verb::Completions(verb) => verb.run(Command::command()).map(|()| Outcome::Done),
         Verb::Man(verb) => verb.run(Command::command()).map(|()| Outcome::Done),

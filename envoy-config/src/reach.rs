@@ -20,6 +20,14 @@ pub struct Reach<'a> {
     pub identity: Identity<'a>,
     /// How long a discovery answer may take.
     pub timeout: Duration,
+    /// Where the balancer listens.
+    pub listen: SocketAddr,
+    /// Path of the certificate that it shows, PEM.
+    pub listen_certificate: &'a str,
+    /// Path of the authorities of clients' certificates, PEM, where some are asked for.
+    pub client_ca: Option<&'a str>,
+    /// Paths of the front-proxy certificate and its key, PEM, where there is one.
+    pub front_proxy: Option<(&'a str, &'a str)>,
 }
 
 /// What the fetcher proves who it is by: paths.
@@ -56,6 +64,10 @@ impl ControlPlane {
             server_name,
             identity,
             timeout: Duration::from_millis(self.fetcher.discovery_timeout.0),
+            listen: self.listen.address,
+            listen_certificate: &self.listen.pair.certificate,
+            client_ca: None,
+            front_proxy: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SigningKey,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SigningKey, date_time_ymd,
 };
 use rustls::pki_types::CertificateDer;
 use x509_cert::attr::AttributeTypeAndValue;
@@ -51,6 +51,18 @@ impl Authority {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let params = CertificateParams::new(names)
             .with_context(|| format!("certificate of {common_name}: bad name in its list"))?;
+        let (certificate, key) =
+            self.sign(params, common_name, ExtendedKeyUsagePurpose::ServerAuth)?;
+        Ok(Identity { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+    }
+
+    /// A certificate for a server that was valid once.
+    pub fn expired_serving(&self, common_name: &str, names: &[&str]) -> Result<Identity> {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names)
+            .with_context(|| format!("certificate of {common_name}: bad name in its list"))?;
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
         let (certificate, key) =
             self.sign(params, common_name, ExtendedKeyUsagePurpose::ServerAuth)?;
         Ok(Identity { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })

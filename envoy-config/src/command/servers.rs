@@ -2,8 +2,8 @@
 //!
 //! Saved documents are here, live servers in `servers::live`, a running Peerway in `servers::running`.
 
-mod kubeconfig;
-mod live;
+pub(crate) mod kubeconfig;
+pub(crate) mod live;
 mod running;
 
 use std::fmt::Display;

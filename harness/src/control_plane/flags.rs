@@ -85,7 +85,7 @@ impl Rig {
             .arg(flag("token-auth-file", self.tokens.display()))
             .arg(flag("service-account-key-file", pki.service_account_public_key.display()))
             .arg(flag("service-account-signing-key-file", pki.service_account_key.display()))
-            .args(ALIKE_FOR_ALL)
+            .args(ALIKE_FOR_ALL.iter().filter(|own| !more.iter().any(|flag| same_name(own, flag))))
             .args(more);
         command
     }
@@ -100,6 +100,11 @@ fn under_host_name(name: &str, binary: &Path) -> Command {
     }
     command.args(["sh", "-c", "hostname \"$0\" && exec \"$@\"", name]).arg(binary);
     command
+}
+
+/// A list that is given twice is one list of both, so what is described stands alone.
+fn same_name(one: &str, other: &str) -> bool {
+    one.split('=').next() == other.split('=').next()
 }
 
 fn flag(name: &str, value: impl std::fmt::Display) -> String {

@@ -15,7 +15,7 @@ use peerway_harness::process::wait_until;
 use serde_json::{Value, json};
 
 /// Runs the command as people do, with something on its standard input.
-fn peerway(args: &[&str], input: &str) -> Output {
+pub(crate) fn peerway(args: &[&str], input: &str) -> Output {
     let mut child = Command::new("cargo")
         .args(["run", "--quiet", "--package", "envoy-config", "--bin", "peerway", "--"])
         .args(args)
@@ -28,7 +28,7 @@ fn peerway(args: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn told(output: &Output) -> Value {
+pub(crate) fn told(output: &Output) -> Value {
     let words = String::from_utf8_lossy(&output.stderr);
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {words}"))
 }

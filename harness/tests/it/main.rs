@@ -16,6 +16,7 @@ mod discovery_faults;
 mod faults;
 mod load;
 mod parts;
+mod preflight;
 mod rendered;
 mod replies;
 mod rig;

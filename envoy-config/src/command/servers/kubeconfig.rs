@@ -70,7 +70,7 @@ struct User {
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The server of the current context. An error names the file and the place in it.
-pub(super) fn read(file: &Path) -> Result<Live, String> {
+pub(crate) fn read(file: &Path) -> Result<Live, String> {
     let failed = |what: String| format!("{}: {what}", file.display());
     let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
     let parsed: File = serde_yaml_ng::from_str(&text)

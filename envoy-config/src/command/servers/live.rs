@@ -6,17 +6,17 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use envoy_config::Identity;
+use envoy_config::{Identity, Reach};
 use peerway_core::apis::Apis;
 use peerway_core::discovery::{
     ACCEPT, Form, MAX_DOCUMENT_BYTES, Reading, Root, read_group_versions, read_resources,
 };
-use ureq::Agent;
 use ureq::config::Config;
-use ureq::http::Uri;
+use ureq::http::{Request, Response, Uri};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, Body};
 
 use super::kubeconfig;
 use super::{Documents, Known, Kubeconfig, add_document};
@@ -26,7 +26,7 @@ use crate::command::render::read_control_plane;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One server that can be asked.
-pub(super) struct Live {
+pub(crate) struct Live {
     pub(super) name: String,
     /// Shown to people.
     pub(super) address: String,
@@ -37,11 +37,18 @@ pub(super) struct Live {
 }
 
 /// How a server's certificate is verified, and the client's own.
-pub(super) struct Tls {
-    pub(super) roots: RootCerts,
-    pub(super) own: Option<ClientCert>,
+pub(crate) struct Tls {
+    pub(crate) roots: RootCerts,
+    pub(crate) own: Option<ClientCert>,
     /// Skips verification: only where the caller's own file says so.
-    pub(super) insecure: bool,
+    pub(crate) insecure: bool,
+}
+
+/// What is asked: a GET, or with a body a POST.
+pub(crate) struct Question<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    pub(crate) body: Option<&'a str>,
 }
 
 /// Asks all servers of a control-plane file, at the same time.
@@ -55,22 +62,33 @@ pub(super) fn of_control_plane(file: &Path) -> Result<Vec<Known>, String> {
         }
     };
     let roots = roots(&read(reach.ca)?, reach.ca)?;
-    let live = |(name, address): &(&str, SocketAddr)| {
+    let live = |server: &(&str, SocketAddr)| {
         let tls = Tls { roots: roots.clone(), own: own.clone(), insecure: false };
-        // IPv6 addresses stand in brackets in a URL.
-        let host = match reach.server_name.contains(':') {
-            true => format!("[{}]", reach.server_name),
-            false => reach.server_name.clone(),
-        };
-        Live {
-            name: (*name).to_owned(),
-            address: address.to_string(),
-            base: format!("https://{host}:{}", address.port()),
-            token: token.clone(),
-            agent: agent(tls, reach.timeout, Some(*address)),
-        }
+        of_server(&reach, *server, tls, token.clone(), reach.timeout)
     };
     ask_all(reach.servers.iter().map(live).collect())
+}
+
+/// One of the servers that a control-plane file names, asked by whom `tls` and `token` say.
+pub(crate) fn of_server(
+    reach: &Reach<'_>,
+    (name, address): (&str, SocketAddr),
+    tls: Tls,
+    token: Option<String>,
+    timeout: Duration,
+) -> Live {
+    // IPv6 addresses stand in brackets in a URL.
+    let host = match reach.server_name.contains(':') {
+        true => format!("[{}]", reach.server_name),
+        false => reach.server_name.clone(),
+    };
+    Live {
+        name: name.to_owned(),
+        address: address.to_string(),
+        base: format!("https://{host}:{}", address.port()),
+        token,
+        agent: agent(tls, timeout, Some(address)),
+    }
 }
 
 /// Asks the server of each kubeconfig's current context.
@@ -110,11 +128,11 @@ pub(super) fn agent(tls: Tls, timeout: Duration, address: Option<SocketAddr>) ->
     }
 }
 
-pub(super) fn roots(pem: &[u8], place: &str) -> Result<RootCerts, String> {
+pub(crate) fn roots(pem: &[u8], place: &str) -> Result<RootCerts, String> {
     Ok(RootCerts::new_with_certs(&certificates(pem, place)?))
 }
 
-pub(super) fn client_certificate(
+pub(crate) fn client_certificate(
     chain: &[u8],
     key: &[u8],
     place: &str,
@@ -124,11 +142,11 @@ pub(super) fn client_certificate(
     Ok(ClientCert::new_with_certs(&certificates(chain, place)?, key))
 }
 
-pub(super) fn read(path: &str) -> Result<Vec<u8>, String> {
+pub(crate) fn read(path: &str) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("{path}: {error}"))
 }
 
-pub(super) fn read_token(path: &str) -> Result<String, String> {
+pub(crate) fn read_token(path: &str) -> Result<String, String> {
     let token = String::from_utf8(read(path)?).map_err(|_| format!("{path}: not text"))?;
     match token.trim() {
         "" => Err(format!("{path}: empty, a bearer token is needed")),
@@ -195,11 +213,8 @@ impl Live {
 
     fn get(&self, path: &str, accept: &str) -> Result<(Form, Vec<u8>), String> {
         let failed = |error: &dyn Display| format!("{}: {error}", self.place(path));
-        let mut request = self.agent.get(format!("{}{path}", self.base)).header("accept", accept);
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        let answer = request.call().map_err(|error| failed(&error))?;
+        let question = Question { path, headers: &[("accept", accept)], body: None };
+        let answer = self.ask(&question).map_err(|error| failed(&error))?;
         match answer.status().as_u16() {
             200 => {}
             401 => return Err(failed(&"401: the server does not know this token or certificate")),
@@ -211,12 +226,31 @@ impl Live {
         Ok((form, body_of(answer).map_err(|error| failed(&error))?))
     }
 
+    /// Asks, whatever the answer's status. An error says what kept the answer away.
+    pub(crate) fn ask(&self, question: &Question<'_>) -> Result<Response<Body>, String> {
+        let Question { path, headers, body } = question;
+        let mut request = Request::builder().uri(format!("{}{path}", self.base));
+        for (name, value) in *headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let run = |request: Request<&str>| self.agent.run(request);
+        let answer = match body {
+            Some(body) => request.method("POST").body(*body).map(run),
+            None => request.body(()).map(|request| self.agent.run(request)),
+        };
+        answer.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    }
+
     fn place(&self, path: &str) -> String {
         format!("{} ({}) {path}", self.name, self.address)
     }
 }
 
-fn body_of(mut answer: ureq::http::Response<ureq::Body>) -> Result<Vec<u8>, std::io::Error> {
+/// The body of an answer, one byte more than is read of a document where it is longer.
+pub(crate) fn body_of(mut answer: Response<Body>) -> Result<Vec<u8>, std::io::Error> {
     let mut body = Vec::new();
     let mut reader = answer.body_mut().as_reader().take(MAX_DOCUMENT_BYTES as u64 + 1);
     reader.read_to_end(&mut body)?;

@@ -1,0 +1,311 @@
+//! Whether the servers take an identity from the front-proxy certificate, all of it, and from nobody
+//! else.
+
+use serde_json::Value;
+
+use super::facts::{at, told};
+use super::{
+    CREDENTIAL_ID, Certificate, Facts, Findings, FrontProxy, PROBE_GROUPS, PROBE_UID, PROBE_USER,
+    ServerFacts,
+};
+
+const ACCEPTED: &str = "front-proxy";
+const SEPARATE: &str = "front-proxy-ca";
+const CLIENT_CA: &str = "client-ca";
+
+/// What of an identity has a header of its own, and a flag that names it.
+const PARTS: [(&str, &str); 3] = [
+    ("group-header", "--requestheader-group-headers=X-Remote-Group"),
+    ("uid-header", "--requestheader-uid-headers=X-Remote-Uid (1.32 and newer)"),
+    ("extra-header", "--requestheader-extra-headers-prefix=X-Remote-Extra-"),
+];
+
+pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
+    match &facts.front_proxy {
+        None => {
+            let why = "frontProxy is not configured: client certificates are not passed on";
+            findings.skipped(ACCEPTED, None, why);
+        }
+        // The file itself is the culprit, and was named as such.
+        Some(Err(why)) => findings.skipped(ACCEPTED, None, format!("frontProxy: {why}")),
+        Some(Ok(certificate)) => {
+            let seen =
+                || facts.servers.iter().filter_map(|it| Some((it, it.front_proxy.as_ref()?)));
+            for (server, answers) in seen() {
+                accepted(server, answers, certificate, findings);
+            }
+            for (server, answers) in seen() {
+                separate(server, answers, certificate, findings);
+            }
+            for (place, (check, flag)) in PARTS.iter().enumerate() {
+                for (server, answers) in seen() {
+                    part(server, answers, (place, check, flag), findings);
+                }
+            }
+        }
+    }
+    client_ca(facts, findings);
+}
+
+/// Whether the user of the header is who the server takes the caller for.
+fn accepted(
+    server: &ServerFacts,
+    answers: &FrontProxy,
+    certificate: &Certificate,
+    findings: &mut Findings,
+) {
+    let name = Some(server.name.as_str());
+    let user = answers.as_user.as_ref().ok().and_then(|answer| answer.user());
+    let common_name = &certificate.common_name;
+    match (user, &answers.as_user) {
+        (Some(user), _) if user == PROBE_USER => {
+            findings.passed(ACCEPTED, name, format!("{common_name} may speak for others"));
+        }
+        (Some(user), _) => findings.failed(
+            ACCEPTED,
+            name,
+            format!("takes the user {PROBE_USER} of the header for {user}"),
+            "give the server --requestheader-username-headers=X-Remote-User, and \
+             --requestheader-allowed-names with the certificate's common name",
+        ),
+        (None, Ok(answer)) if answer.status == 401 => {
+            let authorities = server.open().map(|wire| wire.client_authorities.as_slice());
+            let is_known = authorities
+                .is_some_and(|known| known.is_empty() || known.contains(&certificate.issuer));
+            let (what, fix) = match is_known {
+                true => (
+                    format!(
+                        "401: the name {common_name:?} is not allowed, or the certificate is not for clients"
+                    ),
+                    format!("add {common_name} to the server's --requestheader-allowed-names"),
+                ),
+                false => (
+                    "401: the server takes no certificate of its issuer".to_owned(),
+                    "sign frontProxy.certificate with the CA of --requestheader-client-ca-file, \
+                     the same on each server"
+                        .to_owned(),
+                ),
+            };
+            findings.failed(ACCEPTED, name, what, fix);
+        }
+        (None, asked) => findings.failed(
+            ACCEPTED,
+            name,
+            told(asked),
+            "the server must say who the caller is (SelfSubjectReview, 1.28 and newer)",
+        ),
+    }
+}
+
+/// Without a user header the certificate must be nobody: else each token of Peerway's callers would
+/// be the certificate's user.
+fn separate(
+    server: &ServerFacts,
+    answers: &FrontProxy,
+    certificate: &Certificate,
+    findings: &mut Findings,
+) {
+    let name = Some(server.name.as_str());
+    let common_name = certificate.common_name.as_str();
+    let tried = std::iter::once(&answers.alone).chain(&answers.with_token);
+    let mut users = tried.filter_map(|asked| asked.as_ref().ok()?.user());
+    if users.any(|user| user == common_name) {
+        return findings.failed(
+            SEPARATE,
+            name,
+            format!("takes the front-proxy certificate for the user {common_name}, a token beside it or not"),
+            "let --requestheader-client-ca-file and --client-ca-file have no CA in common, and sign \
+             frontProxy.certificate with a CA of its own",
+        );
+    }
+    match &answers.alone {
+        Ok(answer) if answer.status == 401 => {
+            findings.passed(SEPARATE, name, "without a user header the certificate is nobody");
+        }
+        Ok(answer) if answer.user().as_deref() == Some("system:anonymous") => {
+            findings.passed(SEPARATE, name, "without a user header the certificate is nobody");
+        }
+        asked => findings.failed(
+            SEPARATE,
+            name,
+            format!("without a user header: {}", told(asked)),
+            "look at that server: 401 is what it should say",
+        ),
+    }
+}
+
+fn part(
+    server: &ServerFacts,
+    answers: &FrontProxy,
+    (place, check, flag): (usize, &'static str, &str),
+    findings: &mut Findings,
+) {
+    let name = Some(server.name.as_str());
+    let review = answers.as_user.as_ref().ok().filter(|answer| answer.is_good());
+    let user_info = review.map(|answer| at(&answer.json(), &["status", "userInfo"]).clone());
+    let Some(user) = user_info.filter(|user| *at(user, &["username"]) == PROBE_USER) else {
+        return findings.skipped(check, name, "not told, see front-proxy");
+    };
+    let is_there = match place {
+        0 => PROBE_GROUPS.iter().all(|group| has(at(&user, &["groups"]), group)),
+        1 => *at(&user, &["uid"]) == PROBE_UID,
+        _ => has(at(&user, &["extra", CREDENTIAL_ID]), PROBE_UID),
+    };
+    if is_there {
+        return findings.passed(check, name, "is read");
+    }
+    let lost = "what it would tell is lost to RBAC, admission and audit";
+    findings.failed(check, name, format!("is not read: {lost}"), format!("give the server {flag}"));
+}
+
+fn has(list: &Value, wanted: &str) -> bool {
+    list.as_array().is_some_and(|list| list.iter().any(|value| value == wanted))
+}
+
+/// Whom Peerway believes, the servers must believe too: else it makes somebody of nobody.
+fn client_ca(facts: &Facts, findings: &mut Findings) {
+    let authorities = match &facts.client_ca {
+        None => {
+            let why = "listen.clientCa is not configured: no client certificate is asked for";
+            return findings.skipped(CLIENT_CA, None, why);
+        }
+        Some(Err(why)) => {
+            let fix = "put the CA of --client-ca-file there";
+            return findings.failed(CLIENT_CA, None, format!("listen.clientCa: {why}"), fix);
+        }
+        Some(Ok(authorities)) => authorities,
+    };
+    if let Some(Ok(front_proxy)) = &facts.front_proxy
+        && authorities.iter().any(|authority| authority.subject == front_proxy.issuer)
+    {
+        let what = "the issuer of frontProxy.certificate is in listen.clientCa";
+        let fix = "sign it with a CA of its own: who may speak for all must be no client";
+        findings.failed(CLIENT_CA, None, what, fix);
+    }
+    for server in &facts.servers {
+        let Some(wire) = server.open() else { continue };
+        let name = Some(server.name.as_str());
+        let known = &wire.client_authorities;
+        let strangers: Vec<_> = authorities
+            .iter()
+            .filter(|authority| !known.contains(&authority.subject))
+            .map(|authority| authority.common_name.as_str())
+            .collect();
+        if known.is_empty() {
+            findings.skipped(CLIENT_CA, name, "the server does not say which CAs it takes");
+        } else if strangers.is_empty() {
+            findings.passed(CLIENT_CA, name, "takes certificates of listen.clientCa itself");
+        } else {
+            findings.failed(
+                CLIENT_CA,
+                name,
+                format!("takes no certificate of {}, Peerway does", strangers.join(", ")),
+                "let listen.clientCa hold what --client-ca-file of every server holds, and no more",
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::preflight::Verdict::{self, Failed, Passed, Skipped};
+    use crate::preflight::{Answer, Asked, Wire};
+
+    use super::*;
+
+    fn review(user: &str, rest: Value) -> Asked {
+        let mut info = rest;
+        info["username"] = user.into();
+        let body = serde_json::json!({"status": {"userInfo": info}}).to_string().into_bytes();
+        Ok(Answer { status: 201, body, ..Answer::default() })
+    }
+
+    fn refused(status: u16) -> Asked {
+        Ok(Answer { status, ..Answer::default() })
+    }
+
+    fn whole() -> Value {
+        serde_json::json!({
+            "uid": PROBE_UID,
+            "groups": [PROBE_GROUPS[0], PROBE_GROUPS[1], "system:authenticated"],
+            "extra": {CREDENTIAL_ID: [PROBE_UID]},
+        })
+    }
+
+    fn certificate(subject: &[u8], issuer: &[u8]) -> Certificate {
+        let common_name = "front-proxy-client".to_owned();
+        let (subject, issuer) = (subject.into(), issuer.into());
+        Certificate { subject, issuer, common_name, ..Certificate::default() }
+    }
+
+    fn verdicts(as_user: Asked, alone: Asked) -> Vec<(&'static str, Verdict)> {
+        let wire =
+            Wire { client_authorities: vec![b"users".into(), b"fp".into()], ..Wire::default() };
+        let server = ServerFacts {
+            wire: Some(Ok(wire)),
+            front_proxy: Some(FrontProxy { as_user, alone, with_token: None }),
+            ..ServerFacts::default()
+        };
+        let facts = Facts {
+            front_proxy: Some(Ok(certificate(b"me", b"fp"))),
+            servers: vec![server],
+            ..Facts::default()
+        };
+        let mut findings = Findings::default();
+        judge(&facts, &mut findings);
+        findings.0.iter().map(|finding| (finding.check, finding.verdict)).collect()
+    }
+
+    #[test]
+    fn each_part_of_an_identity_is_told_on_its_own() {
+        let good = verdicts(review(PROBE_USER, whole()), refused(401));
+        assert_eq!(good.iter().filter(|(_, verdict)| *verdict == Passed).count(), 5, "{good:?}");
+        for (field, check) in
+            [("groups", "group-header"), ("uid", "uid-header"), ("extra", "extra-header")]
+        {
+            let mut partly = whole();
+            partly[field] = Value::Null;
+            let found = verdicts(review(PROBE_USER, partly), refused(401));
+            let failed: Vec<_> =
+                found.iter().filter(|(_, verdict)| *verdict == Failed).map(|(it, _)| *it).collect();
+            assert_eq!(failed, [check]);
+        }
+        // One name with a comma in it is not two groups.
+        let mut joined = whole();
+        joined["groups"] = serde_json::json!([PROBE_GROUPS.join(",")]);
+        let found = verdicts(review(PROBE_USER, joined), refused(401));
+        assert!(found.contains(&("group-header", Failed)), "{found:?}");
+    }
+
+    #[test]
+    fn a_certificate_that_is_somebody_by_itself_is_no_front_proxys() {
+        let own = || review("front-proxy-client", Value::Null);
+        let found = verdicts(review(PROBE_USER, whole()), own());
+        assert!(found.contains(&(SEPARATE, Failed)) && found.contains(&(ACCEPTED, Passed)));
+        let found = verdicts(own(), own());
+        assert!(found.contains(&(SEPARATE, Failed)) && found.contains(&(ACCEPTED, Failed)));
+        assert!(found.contains(&("uid-header", Skipped)), "{found:?}");
+        let found = verdicts(refused(401), refused(401));
+        assert!(found.contains(&(SEPARATE, Passed)) && found.contains(&(ACCEPTED, Failed)));
+    }
+
+    #[test]
+    fn only_what_every_server_takes_may_be_taken_from_clients() {
+        let found = |authority: &[u8]| {
+            let wire = Wire { client_authorities: vec![b"users".into()], ..Wire::default() };
+            let server = ServerFacts { wire: Some(Ok(wire)), ..ServerFacts::default() };
+            let facts = Facts {
+                client_ca: Some(Ok(vec![certificate(authority, authority)])),
+                front_proxy: Some(Ok(certificate(b"me", b"fp"))),
+                servers: vec![server],
+                ..Facts::default()
+            };
+            let mut findings = Findings::default();
+            client_ca(&facts, &mut findings);
+            findings.0.iter().map(|finding| finding.verdict).collect::<Vec<_>>()
+        };
+        assert_eq!(found(b"users"), [Passed]);
+        assert_eq!(found(b"others"), [Failed]);
+        assert_eq!(found(b"fp"), [Failed, Failed]);
+    }
+}
