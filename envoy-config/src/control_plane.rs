@@ -14,6 +14,9 @@ use crate::values::{self, AccessLog, Affinity, Millis, ServerName};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlPlane {
     pub(crate) listen: Listen,
+    /// By which the servers believe who a caller with a certificate is. There exactly when
+    /// `listen.client_ca` is.
+    pub(crate) front_proxy: Option<KeyPair>,
     /// 1 to [`MAX_SERVERS`], names and addresses all different.
     pub(crate) servers: Vec<Server>,
     pub(crate) servers_tls: ServersTls,
@@ -31,6 +34,8 @@ pub struct ControlPlane {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listen {
     pub(crate) address: SocketAddr,
+    /// Path of the authorities that sign clients' certificates.
+    pub(crate) client_ca: Option<String>,
     pub(crate) pair: KeyPair,
 }
 
@@ -90,6 +95,11 @@ const STALE_AFTER_POLLS: u64 = 10;
 const CONNECT_TIMEOUT: Millis = Millis(1_000);
 
 impl ControlPlane {
+    /// Whose certificates clients may show, and by which the servers are told of them.
+    pub(crate) fn clients(&self) -> Option<(&str, &KeyPair)> {
+        self.listen.client_ca.as_deref().zip(self.front_proxy.as_ref())
+    }
+
     /// Reads a control-plane file.
     pub fn from_yaml(text: &str) -> Result<Self, Problems> {
         let reading = Reading::default();
@@ -107,6 +117,12 @@ impl ControlPlane {
         };
         let version = file.required("version", is_ours);
         let listen = file.section("listen").and_then(Listen::read);
+        let front_proxy = match file.optional_section("frontProxy") {
+            Some(Some(section)) => KeyPair::read(section).map(Some),
+            Some(None) => Some(None),
+            None => None,
+        };
+        refuse_half_an_identity(&file, listen.as_ref(), front_proxy.as_ref());
         let servers = read_servers(&mut file);
         let servers_tls = file.section("serversTls").and_then(ServersTls::read);
         let fetcher = file.section("fetcher").and_then(Fetcher::read);
@@ -133,6 +149,7 @@ impl ControlPlane {
         version?;
         Some(Self {
             listen: listen?,
+            front_proxy: front_proxy?,
             servers: servers?,
             servers_tls: servers_tls?,
             fetcher: fetcher?,
@@ -150,8 +167,9 @@ impl ControlPlane {
 impl Listen {
     fn read(mut section: Section<'_>) -> Option<Self> {
         let address = section.required("address", values::address);
+        let client_ca = section.optional("clientCa", values::path);
         let pair = KeyPair::read(section);
-        Some(Self { address: address?, pair: pair? })
+        Some(Self { address: address?, client_ca: client_ca?, pair: pair? })
     }
 }
 
@@ -244,6 +262,24 @@ fn read_servers(file: &mut Section<'_>) -> Option<Vec<Server>> {
         }
     }
     servers.into_iter().collect()
+}
+
+/// A certificate that was verified says nothing to the servers without the front proxy's, and nobody
+/// else may use that.
+fn refuse_half_an_identity(
+    file: &Section<'_>,
+    listen: Option<&Listen>,
+    front_proxy: Option<&Option<KeyPair>>,
+) {
+    match (listen.map(|listen| &listen.client_ca), front_proxy) {
+        (Some(Some(_)), Some(None)) => {
+            file.problem("frontProxy", "missing: listen.clientCa is of no use without it");
+        }
+        (Some(None), Some(Some(_))) => {
+            file.problem("listen.clientCa", "missing: frontProxy is of no use without it");
+        }
+        _ => {}
+    }
 }
 
 /// Two listeners cannot share a port, and a server at one of them would be Peerway itself, in a loop.

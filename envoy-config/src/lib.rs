@@ -19,6 +19,7 @@
 //! ```
 
 mod control_plane;
+mod lanes;
 pub mod preflight;
 mod problems;
 mod reach;

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 
 use crate::control_plane::{ControlPlane, Credential, KeyPair, Server};
+use crate::lanes::{self, Lanes};
 use crate::rendered::Rendered;
 use crate::template::{fill, quoted};
 use crate::values::{AccessLog, Affinity, ServerName};
@@ -20,6 +21,7 @@ enum Plugin<'a> {
         servers: Vec<PluginServer<'a>>,
         stale_after_ms: u64,
         affinity: &'a str,
+        client_certificates: bool,
     },
     Fetcher {
         servers: Vec<PluginServer<'a>>,
@@ -41,9 +43,6 @@ struct PluginServer<'a> {
 ///
 /// Envoy is to be started in that directory: `envoy.yaml` names the others relative to it.
 pub fn render(control_plane: &ControlPlane) -> Rendered {
-    let listener = certificate_secret("listener", &control_plane.listen.pair);
-    let ca = quoted(&control_plane.servers_tls.ca);
-    let servers = fill(include_str!("../templates/secret_ca.yaml"), &[("ca", &ca)]);
     let fetcher = match &control_plane.fetcher.credential {
         Credential::TokenFile(token) => {
             let token = quoted(token);
@@ -51,12 +50,17 @@ pub fn render(control_plane: &ControlPlane) -> Rendered {
         }
         Credential::ClientCertificate(pair) => certificate_secret("fetcher", pair),
     };
-    Rendered::new([
+    let mut files = vec![
         ("envoy.yaml", envoy(control_plane)),
-        ("listener.yaml", listener),
-        ("servers.yaml", servers),
+        ("listener.yaml", certificate_secret("listener", &control_plane.listen.pair)),
+        ("servers.yaml", authority_secret("servers", &control_plane.servers_tls.ca)),
         ("fetcher.yaml", fetcher),
-    ])
+    ];
+    if let Some((ca, front_proxy)) = control_plane.clients() {
+        files.push(("clients.yaml", authority_secret("clients", ca)));
+        files.push(("front_proxy.yaml", certificate_secret(lanes::FRONT_PROXY, front_proxy)));
+    }
+    Rendered::new(files)
 }
 
 fn envoy(control_plane: &ControlPlane) -> String {
@@ -64,6 +68,13 @@ fn envoy(control_plane: &ControlPlane) -> String {
     let admin = control_plane.admin.map_or_else(String::new, |address| {
         fill(include_str!("../templates/admin.yaml"), &[("admin", &socket(address))])
     });
+    let (client_ca, client_certificate) = match control_plane.clients() {
+        None => (include_str!("../templates/no_client_ca.yaml"), ""),
+        Some(_) => (
+            include_str!("../templates/client_ca.yaml"),
+            include_str!("../templates/client_certificate.yaml"),
+        ),
+    };
     let debug = if *debug { include_str!("../templates/debug.yaml") } else { "" };
     let connection_number = match affinity {
         Affinity::Connection => include_str!("../templates/connection_number.yaml"),
@@ -81,7 +92,10 @@ fn envoy(control_plane: &ControlPlane) -> String {
             ("wasm", &quoted(&control_plane.wasm)),
             ("router_plugin", &router_plugin(control_plane)),
             ("debug", debug),
-            ("routes", &routes(&control_plane.servers, *affinity)),
+            ("client_ca", client_ca),
+            ("client_certificate", client_certificate),
+            ("lane_choices", &lanes_of(control_plane).choices()),
+            ("routes", &routes(control_plane)),
             ("fetcher_listen", &socket(fetcher.listen)),
             ("fetcher_plugin", &fetcher_plugin(control_plane)),
             ("clusters", &clusters(control_plane)),
@@ -103,15 +117,18 @@ fn clusters(control_plane: &ControlPlane) -> String {
             include_str!("../templates/fetch_token.yaml"),
         ),
         Credential::ClientCertificate(_) => {
-            (fill(include_str!("../templates/fetch_certificate.yaml"), &[("sni", &sni)]), "")
+            (lanes::upstream_tls("fetch", "h2", &sni, Some("fetcher")), "")
         }
     };
+    let connect_timeout = control_plane.connect_timeout.for_envoy();
+    let lb_policy = lb_policy(control_plane.affinity);
     fill(
         include_str!("../templates/clusters.yaml"),
         &[
             ("endpoints", &endpoints(&control_plane.servers)),
-            ("lb_policy", lb_policy(control_plane.affinity)),
-            ("connect_timeout", &control_plane.connect_timeout.for_envoy()),
+            ("lb_policy", lb_policy),
+            ("connect_timeout", &connect_timeout),
+            ("lanes", &lanes_of(control_plane).clusters(&connect_timeout, lb_policy, &sni)),
             ("poll_interval", &fetcher.poll_interval.for_envoy()),
             ("probe_timeout", &fetcher.probe_timeout.for_envoy()),
             ("server_name", &name),
@@ -124,6 +141,10 @@ fn clusters(control_plane: &ControlPlane) -> String {
     )
 }
 
+fn lanes_of(control_plane: &ControlPlane) -> Lanes {
+    if control_plane.clients().is_some() { Lanes::Identity } else { Lanes::Direct }
+}
+
 fn lb_policy(affinity: Affinity) -> &'static str {
     match affinity {
         Affinity::Connection => "MAGLEV",
@@ -131,7 +152,8 @@ fn lb_policy(affinity: Affinity) -> &'static str {
     }
 }
 
-fn routes(servers: &[Server], affinity: Affinity) -> String {
+fn routes(control_plane: &ControlPlane) -> String {
+    let ControlPlane { servers, affinity, .. } = control_plane;
     let others = servers.len().saturating_sub(1).max(LEAST_RETRIES).to_string();
     let draws = (servers.len() * DRAWS_PER_SERVER).to_string();
     // Which server a connection is given is a hash of its number.
@@ -139,7 +161,16 @@ fn routes(servers: &[Server], affinity: Affinity) -> String {
         Affinity::Connection => "hash_policy: [{filter_state: {key: peerway.connection}}]",
         Affinity::None => "",
     };
-    let values = [("others", others.as_str()), ("draws", &draws), ("by_connection", by_connection)];
+    let not_taken = match control_plane.clients() {
+        None => include_str!("../templates/no_client_ca_route.yaml"),
+        Some(_) => "",
+    };
+    let values = [
+        ("others", others.as_str()),
+        ("draws", &draws),
+        ("by_connection", by_connection),
+        ("not_taken", not_taken),
+    ];
     fill(include_str!("../templates/routes.yaml"), &values)
 }
 
@@ -163,6 +194,11 @@ fn certificate_secret(name: &str, pair: &KeyPair) -> String {
     let (certificate, key) = (quoted(&pair.certificate), quoted(&pair.key));
     let values = [("name", name), ("certificate", &certificate), ("key", &key)];
     fill(include_str!("../templates/secret_certificate.yaml"), &values)
+}
+
+fn authority_secret(name: &str, ca: &str) -> String {
+    let values = [("name", name), ("ca", &quoted(ca))];
+    fill(include_str!("../templates/secret_ca.yaml"), &values)
 }
 
 fn access_log(log: Option<&AccessLog>) -> String {
@@ -190,6 +226,7 @@ fn router_plugin(control_plane: &ControlPlane) -> String {
         servers: plugin_servers(&control_plane.servers),
         stale_after_ms: control_plane.stale_after.0,
         affinity: control_plane.affinity.name(),
+        client_certificates: control_plane.clients().is_some(),
     })
 }
 

@@ -41,8 +41,8 @@ impl fmt::Display for Drift {
 }
 
 impl Rendered {
-    pub(crate) fn new<const N: usize>(files: [(&'static str, String); N]) -> Self {
-        Self { files: files.into() }
+    pub(crate) fn new(files: Vec<(&'static str, String)>) -> Self {
+        Self { files }
     }
 
     /// Each file's name, without a directory, and its contents.

@@ -1,6 +1,8 @@
 //! Per request: path bytes -> decision -> header edits. Never waits, fetches nothing, reads no body.
 //!
-//! In a healthy cluster of equal servers a request costs one host call: reading its path.
+//! In a healthy cluster of equal servers a request costs one host call: reading its path. With client
+//! certificates it costs one more, and for a caller with one another for each header that says who it
+//! is.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -8,6 +10,7 @@ use std::rc::Rc;
 use peerway_core::config::{self, Affinity};
 use peerway_core::decide::{Decision, Knowledge, Peers, Reason, decide};
 use peerway_core::edits::{destinations, edits};
+use peerway_core::identity::{self, Claim};
 use peerway_core::request::{Target, decoded_path};
 use peerway_core::serving_map::ServingMap;
 use peerway_core::snapshot;
@@ -23,6 +26,9 @@ const TICK_MS: u64 = 50;
 pub(crate) struct Router {
     config: config::Router,
     held: RefCell<Held>,
+    certificates: RefCell<identity::Known>,
+    /// As of the last tick: certificates end by it.
+    now_ms: Cell<u64>,
     turn: Cell<usize>,
     decisions: [host::Counter; Reason::ALL.len()],
     maps_refused: host::Counter,
@@ -45,6 +51,8 @@ impl Router {
         let router = Self {
             config,
             held: RefCell::default(),
+            certificates: RefCell::default(),
+            now_ms: Cell::default(),
             turn: Cell::new(0),
             decisions: Reason::ALL.map(counter),
             maps_refused: host::Counter::define("peerway_maps_refused_total"),
@@ -56,9 +64,10 @@ impl Router {
 
     /// Takes a new map if there is one, and notices when the old one is no longer renewed.
     pub(crate) fn on_tick(&self) {
+        self.now_ms.set(host::now_ms());
         let Some((generation, renewed_ms)) = shared::beat() else { return };
         let mut held = self.held.borrow_mut();
-        held.expired = host::now_ms().saturating_sub(renewed_ms) > self.config.stale_after_ms;
+        held.expired = self.now_ms.get().saturating_sub(renewed_ms) > self.config.stale_after_ms;
         if held.generation == generation {
             return;
         }
@@ -96,6 +105,26 @@ impl Router {
         }
     }
 
+    /// Says for the caller who it is, when it has shown a certificate. Returns why it is to be refused.
+    fn vouch(&self) -> Option<&'static str> {
+        if !self.config.client_certificates {
+            return None;
+        }
+        let fingerprint = host::request_header(identity::CERTIFICATE)?;
+        let pem = || host::property(&["connection", "peer_certificate"]).unwrap_or_default();
+        let certificate = self.certificates.borrow_mut().get(&fingerprint, pem);
+        match certificate.at(self.now_ms.get() / 1_000) {
+            Claim::Caller(headers) => {
+                for (name, value) in headers {
+                    host::add_request_header(name, value);
+                }
+            }
+            Claim::Error => {}
+            Claim::Refused(why) => return Some(why),
+        }
+        None
+    }
+
     fn carry_out(&self, decision: &Decision) {
         for edit in edits(decision, &self.config.servers) {
             host::set_request_header(edit.name, &edit.value);
@@ -123,6 +152,10 @@ impl Context for Request {}
 
 impl HttpContext for Request {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        if let Some(why) = self.0.vouch() {
+            host::reply(401, "application/json", &identity::refusal(why));
+            return Action::Pause;
+        }
         if let Some(path) = host::request_header(":path") {
             test_switch::panic_if_asked(&path, "router");
             let decision = self.0.decide(&path);

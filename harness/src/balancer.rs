@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use hyper::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -14,7 +15,7 @@ use crate::client::{Client, Protocol};
 use crate::control_plane::{ControlPlane, FETCHER_TOKEN};
 use crate::envoy::Envoy;
 use crate::module::Module;
-use crate::pki::Pki;
+use crate::pki::{Identity, IdentityFiles, Pki};
 use crate::process::{free_port, log_tail, wait_until};
 
 mod hosts;
@@ -34,6 +35,8 @@ pub struct Builder {
     filter: Option<Value>,
     token: String,
     workers: u32,
+    /// Whose certificates clients may show, and the front proxy's own.
+    clients: Option<(PathBuf, IdentityFiles)>,
     settings: Value,
     fetcher_settings: Value,
     replaceable: bool,
@@ -75,6 +78,7 @@ impl Builder {
             filter: None,
             token: FETCHER_TOKEN.to_owned(),
             workers: 2,
+            clients: None,
             // In turns, so that one client of a test meets every server.
             settings: json!({"debug": true, "affinity": "none"}),
             fetcher_settings: json!({}),
@@ -157,6 +161,13 @@ impl Builder {
         self
     }
 
+    /// Takes clients' certificates, and tells the servers of them, by the authorities of `pki`.
+    #[must_use]
+    pub fn identity(mut self, pki: &Pki) -> Self {
+        self.clients = Some((pki.user_ca.certificate.clone(), pki.front_proxy.clone()));
+        self
+    }
+
     /// Renders, and starts Envoy. Returns when it serves; a map may not be there yet.
     pub async fn start(self) -> Result<Balancer> {
         let temporary = match &self.folder {
@@ -222,7 +233,15 @@ impl Builder {
         let server = |(name, address): &(String, String)| json!({"name": name, "address": address});
         let mut file = json!({
             "version": "v1alpha1",
-            "listen": {"address": listen, "certificate": self.certificate, "key": self.key},
+            "listen": {
+                "address": listen,
+                "certificate": self.certificate,
+                "key": self.key,
+                "clientCa": self.clients.as_ref().map(|(ca, _)| ca),
+            },
+            "frontProxy": self.clients.as_ref().map(|(_, pair)| {
+                json!({"certificate": pair.certificate, "key": pair.key})
+            }),
             "servers": self.servers.iter().map(server).collect::<Vec<_>>(),
             "serversTls": {"ca": self.ca},
             "fetcher": {"tokenFile": token, "listen": fetcher},
@@ -258,6 +277,16 @@ impl Balancer {
         Ok(Client::new(self.listen, &self.trusted_pem, protocol)?.with_token(token))
     }
 
+    /// A client of it that shows a certificate and sends no token.
+    pub fn client_with(&self, identity: &Identity, protocol: Protocol) -> Result<Client> {
+        Client::with_certificate(self.listen, &self.trusted_pem, protocol, identity)
+    }
+
+    /// A client of it that says nothing about itself.
+    pub fn stranger(&self, protocol: Protocol) -> Result<Client> {
+        Client::new(self.listen, &self.trusted_pem, protocol)
+    }
+
     /// A client of the loopback listener.
     pub fn fetcher(&self) -> Result<Client> {
         Client::plain(self.fetcher, Protocol::Http1)
@@ -266,6 +295,11 @@ impl Balancer {
     /// The process behind it.
     pub fn envoy(&mut self) -> &mut Envoy {
         &mut self.envoy
+    }
+
+    /// What certificates Envoy has, as its admin interface tells.
+    pub async fn certificates(&self) -> Result<Value> {
+        self.envoy.admin(Method::GET, "/certs").await?.json()
     }
 
     /// The folder with the rendered configuration and the logs.

@@ -16,13 +16,18 @@ use anyhow::{Context, Result, ensure};
 use hyper::Method;
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Response, Url, redirect, retry};
-use rustls::pki_types::CertificateDer;
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
 pub use exchange::{Answer, Request};
+
+use crate::pki::Identity;
 pub use lines::Lines;
 
 /// The HTTP version that a client speaks, and no other.
@@ -50,6 +55,18 @@ impl Client {
     /// Speaks TLS and believes the authorities of `trusted_pem` alone.
     pub fn new(address: SocketAddr, trusted_pem: &str, protocol: Protocol) -> Result<Self> {
         Self::build(address, Some(trusted_pem), protocol)
+    }
+
+    /// The same with a client certificate, which is shown whatever the server asks for.
+    pub fn with_certificate(
+        address: SocketAddr,
+        trusted_pem: &str,
+        protocol: Protocol,
+        identity: &Identity,
+    ) -> Result<Self> {
+        let mut tls = client_config(trusted_pem, protocol)?;
+        tls.client_auth_cert_resolver = Arc::new(Shown(certified(identity)?));
+        Self::over(address, Some(tls), protocol)
     }
 
     /// Without TLS, for listeners on loopback. HTTP/2 is spoken without being asked.
@@ -179,6 +196,10 @@ impl Client {
 
     fn build(address: SocketAddr, trusted: Option<&str>, protocol: Protocol) -> Result<Self> {
         let tls = trusted.map(|pem| client_config(pem, protocol)).transpose()?;
+        Self::over(address, tls, protocol)
+    }
+
+    fn over(address: SocketAddr, tls: Option<ClientConfig>, protocol: Protocol) -> Result<Self> {
         let builder = reqwest::Client::builder()
             .redirect(redirect::Policy::none())
             .retry(retry::never())
@@ -226,6 +247,28 @@ fn client_config(trusted_pem: &str, protocol: Protocol) -> Result<ClientConfig> 
         Protocol::Http2 => vec![b"h2".to_vec()],
     };
     Ok(config)
+}
+
+/// A client certificate that is sent without asking whether the server wants it.
+#[derive(Debug)]
+struct Shown(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+fn certified(identity: &Identity) -> Result<Arc<CertifiedKey>> {
+    let chain = CertificateDer::pem_slice_iter(identity.certificate_pem.as_bytes());
+    let chain = chain.collect::<Result<_, _>>().context("the client certificate is no PEM")?;
+    let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes());
+    let key = any_supported_type(&key.context("the client's key is no PEM")?);
+    Ok(Arc::new(CertifiedKey::new(chain, key.context("the client's key")?)))
 }
 
 /// Well above what a slow machine needs, so that only what hangs meets it.

@@ -10,11 +10,12 @@ use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
 use kube::config::KubeConfigOptions;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::parts::{self, Part};
+use crate::pki::IdentityFiles;
 
 /// A kubeconfig in a file.
 #[derive(Debug, Clone)]
@@ -26,12 +27,22 @@ impl Kubeconfig {
     /// Writes a kubeconfig to `path`: `url` is asked with `token`, and trusted by the certificates
     /// in the file `ca`.
     pub fn write(path: &Path, url: &str, ca: &Path, token: &str) -> Result<Self> {
+        Self::write_for(path, url, ca, &json!({"token": token}))
+    }
+
+    /// The same with a client certificate.
+    pub fn write_with(path: &Path, url: &str, ca: &Path, user: &IdentityFiles) -> Result<Self> {
+        let user = json!({"client-certificate": user.certificate, "client-key": user.key});
+        Self::write_for(path, url, ca, &user)
+    }
+
+    fn write_for(path: &Path, url: &str, ca: &Path, user: &Value) -> Result<Self> {
         // JSON is YAML in which nothing needs to be quoted by hand.
         let config = json!({
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "rig", "cluster": {"server": url, "certificate-authority": ca}}],
-            "users": [{"name": "rig", "user": {"token": token}}],
+            "users": [{"name": "rig", "user": user}],
             "contexts": [{"name": "rig", "context": {"cluster": "rig", "user": "rig"}}],
             "current-context": "rig",
         });
@@ -91,17 +102,8 @@ pub async fn kubectl_with_input(
     input: &str,
 ) -> Result<Output> {
     let home = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let mut kubectl = Command::new(parts::ensure(&Part::kubectl()).await?)
-        .args([Path::new("--kubeconfig"), kubeconfig.path()])
-        .args([Path::new("--cache-dir"), home.path()])
-        .args(args)
-        .env("HOME", home.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("cannot start kubectl")?;
+    let kubectl = command(kubeconfig, home.path()).await?.args(args).spawn();
+    let mut kubectl = kubectl.context("cannot start kubectl")?;
     if let Some(mut stdin) = kubectl.stdin.take() {
         // kubectl that does not read its input, because it failed before, closes it.
         let _ = stdin.write_all(input.as_bytes()).await;
@@ -112,4 +114,19 @@ pub async fn kubectl_with_input(
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     })
+}
+
+/// kubectl without arguments, for a caller that talks to it while it runs; it ends when its process
+/// is dropped. `home` is where it keeps what it learns.
+pub async fn command(kubeconfig: &Kubeconfig, home: &Path) -> Result<Command> {
+    let mut kubectl = Command::new(parts::ensure(&Part::kubectl()).await?);
+    kubectl
+        .args([Path::new("--kubeconfig"), kubeconfig.path()])
+        .args([Path::new("--cache-dir"), home])
+        .env("HOME", home)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    Ok(kubectl)
 }

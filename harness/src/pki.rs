@@ -15,7 +15,9 @@ use rustls::pki_types::CertificateDer;
 use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::der::asn1::{Any, BitString, ObjectIdentifier, SetOfVec, Utf8StringRef};
 use x509_cert::der::{Decode, Encode, EncodePem};
-use x509_cert::name::RelativeDistinguishedName;
+use x509_cert::name::{RdnSequence, RelativeDistinguishedName};
+
+pub use x509_cert::der::Tag;
 
 /// A certificate authority.
 #[derive(Debug)]
@@ -79,6 +81,36 @@ impl Authority {
         Ok(Identity { certificate_pem, key_pem: key.serialize_pem() })
     }
 
+    /// A client certificate with any subject and with any properties: `params` says the rest, and
+    /// its own name does not count. For certificates that no well-meaning authority makes.
+    pub fn craft(&self, params: CertificateParams, subject: &[Vec<Attribute>]) -> Result<Identity> {
+        let key = KeyPair::generate().context("cannot make a key")?;
+        let signed = params.signed_by(&key, &self.issuer).context("cannot sign")?;
+        let mut name = RdnSequence::default();
+        for part in subject {
+            let attributes = part.iter().map(Attribute::encoded).collect::<Result<Vec<_>>>()?;
+            name.0.push(RelativeDistinguishedName(SetOfVec::try_from(attributes)?));
+        }
+        let certificate_pem = self.sign_again(&signed, |subject| {
+            *subject = name;
+            Ok(())
+        })?;
+        Ok(Identity { certificate_pem, key_pem: key.serialize_pem() })
+    }
+
+    /// An authority below this one, and its certificate.
+    pub fn intermediate(&self, common_name: &str) -> Result<(Self, String)> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = named(common_name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let key = KeyPair::generate().context("cannot make a key")?;
+        let issuer = CertifiedIssuer::signed_by(params, key, &self.issuer)
+            .with_context(|| format!("cannot make the authority {common_name}"))?;
+        let pem = issuer.pem();
+        Ok((Self { issuer }, pem))
+    }
+
     fn sign(
         &self,
         mut params: CertificateParams,
@@ -102,16 +134,44 @@ impl Authority {
         certificate: &rcgen::Certificate,
         groups: &[&str],
     ) -> Result<String> {
+        self.sign_again(certificate, |subject| {
+            for &group in groups {
+                let value = Any::from(Utf8StringRef::new(group)?);
+                let organization = AttributeTypeAndValue { oid: ORGANIZATION, value };
+                subject.0.push(RelativeDistinguishedName(SetOfVec::try_from(vec![organization])?));
+            }
+            Ok(())
+        })
+    }
+
+    fn sign_again(
+        &self,
+        certificate: &rcgen::Certificate,
+        change: impl FnOnce(&mut RdnSequence) -> Result<()>,
+    ) -> Result<String> {
         let mut certificate = x509_cert::Certificate::from_der(certificate.der())?;
-        for &group in groups {
-            let value = Any::from(Utf8StringRef::new(group)?);
-            let organization = AttributeTypeAndValue { oid: ORGANIZATION, value };
-            let part = RelativeDistinguishedName(SetOfVec::try_from(vec![organization])?);
-            certificate.tbs_certificate.subject.0.push(part);
-        }
+        change(&mut certificate.tbs_certificate.subject)?;
         let signature = self.issuer.key().sign(&certificate.tbs_certificate.to_der()?)?;
         certificate.signature = BitString::from_bytes(&signature)?;
         Ok(certificate.to_pem(Default::default())?)
+    }
+}
+
+/// One attribute of a subject, as raw as a certificate can hold it.
+#[derive(Debug, Clone)]
+pub struct Attribute {
+    /// Its kind, such as `2.5.4.3`.
+    pub oid: &'static str,
+    /// The ASN.1 type of its value, such as `Utf8String`.
+    pub tag: Tag,
+    /// Its value.
+    pub value: Vec<u8>,
+}
+
+impl Attribute {
+    fn encoded(&self) -> Result<AttributeTypeAndValue> {
+        let value = Any::new(self.tag, self.value.as_slice())?;
+        Ok(AttributeTypeAndValue { oid: ObjectIdentifier::new(self.oid)?, value })
     }
 }
 

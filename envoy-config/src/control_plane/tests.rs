@@ -101,8 +101,8 @@ extra: 1
         r#"admin: "0.0.0.0:9901" is not a loopback address: whoever reaches it needs no credentials"#,
         r#"accessLog: "a\nb" has a control character in it"#,
         r#"debug: the text "yes" instead of true or false"#,
-        "extra: unknown, known here: version, listen, servers, serversTls, fetcher, staleAfter, \
-         connectTimeout, affinity, wasm, admin, accessLog, debug",
+        "extra: unknown, known here: version, listen, frontProxy, servers, serversTls, fetcher, \
+         staleAfter, connectTimeout, affinity, wasm, admin, accessLog, debug",
     ];
     let problems = ControlPlane::from_yaml(wrong).unwrap_err().to_string();
     assert_eq!(problems.lines().collect::<Vec<_>>(), expected);
@@ -153,6 +153,18 @@ fn what_is_no_control_plane_file_is_refused() {
     }
     let twice = problems("wasm: peerway.wasm", "wasm: a\nwasm: b");
     assert!(twice.len() == 1 && twice[0].contains("duplicate"), "{twice:?}");
+}
+
+#[test]
+fn client_certificates_and_the_front_proxy_go_together() {
+    let example = include_str!("../../examples/control-plane.yaml");
+    let without = |from: &str, to: &str| {
+        let (before, rest) = example.split_once(from).unwrap();
+        let (_, after) = rest.split_once(to).unwrap();
+        ControlPlane::from_yaml(&format!("{before}{to}{after}")).unwrap_err().to_string()
+    };
+    assert!(without("  clientCa:", "\n").contains("listen.clientCa: missing"));
+    assert!(without("frontProxy:", "# Every").contains("frontProxy: missing"));
 }
 
 #[test]

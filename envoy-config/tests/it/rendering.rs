@@ -158,7 +158,10 @@ fn routes_and_strips_know_the_headers_of_the_module() {
     for header in [edits::ROUTE, edits::DESTINATIONS, edits::MAX_RETRIES, edits::PEER_PROXIED] {
         assert!(strips(&early["mutations"], header), "clients can send {header}");
     }
-    for cluster in ["direct_pool", "direct_peers", "fetch"] {
+    let lanes = ["direct", "direct_http1", "identity", "identity_http1"];
+    let lanes = lanes.iter().flat_map(|lane| [format!("{lane}_pool"), format!("{lane}_peers")]);
+    for cluster in lanes.chain(["fetch".to_owned()]) {
+        let cluster = cluster.as_str();
         let strip = at(upstream_filters(&envoy, cluster), &["strip", "typed_config", "mutations"]);
         for header in [edits::ROUTE, edits::DESTINATIONS, edits::MAX_RETRIES] {
             assert!(strips(&strip["request_mutations"], header), "{cluster} sends {header}");
@@ -171,6 +174,75 @@ fn strips(mutations: &Value, header: &str) -> bool {
         let prefix = mutation["remove_on_match"]["key_matcher"]["prefix"].as_str();
         mutation["remove"] == header || prefix.is_some_and(|prefix| header.starts_with(prefix))
     })
+}
+
+/// Whoever holds it may be anybody: only callers with a verified certificate ride on it.
+#[test]
+fn the_front_proxys_certificate_is_on_the_identity_lanes_only() {
+    let carriers = |envoy: &Value| -> Vec<String> {
+        let clusters = at(envoy, &["static_resources", "clusters"]).as_sequence().unwrap();
+        let carries = |cluster: &&Value| {
+            serde_yaml_ng::to_string(cluster).unwrap().contains("front_proxy.yaml")
+        };
+        let name = |cluster: &Value| cluster["name"].as_str().unwrap().to_owned();
+        clusters.iter().filter(carries).map(name).collect()
+    };
+    let lanes = ["identity_pool", "identity_peers", "identity_http1_pool", "identity_http1_peers"];
+    assert_eq!(carriers(&parsed(&envoy(&[]))), lanes);
+    let without = envoy(WITHOUT_CERTIFICATES);
+    assert_eq!(carriers(&parsed(&without)), [""; 0]);
+    for trace in ["clients.yaml", "identity_pool", "FINGERPRINT"] {
+        assert!(envoy(&[]).contains(trace) && !without.contains(trace), "{trace}");
+    }
+    // Never together: a certificate that nobody verified must not be anybody's.
+    let unverified = "ACCEPT_UNTRUSTED";
+    assert!(!envoy(&[]).contains(unverified) && without.contains(unverified));
+}
+
+const WITHOUT_CERTIFICATES: &[(&str, &str)] = &[
+    ("  clientCa: /etc/kubernetes/pki/ca.crt\n", ""),
+    ("frontProxy:\n", ""),
+    ("  certificate: /etc/peerway/front-proxy/tls.crt\n", ""),
+    ("  key: /etc/peerway/front-proxy/tls.key\n", ""),
+];
+
+/// Watches, exec sessions and logs -f may be silent for as long as they like.
+#[test]
+fn nothing_ends_a_stream_that_is_silent() {
+    let envoy = parsed(&envoy(&[]));
+    let hcm = listener(&envoy, "traffic");
+    assert_eq!(hcm["stream_idle_timeout"], "0s");
+    assert!(hcm.get("request_timeout").is_none());
+    let host = at(hcm, &["route_config", "virtual_hosts", "traffic"]);
+    for route in host["routes"].as_sequence().unwrap() {
+        let action = &route["route"];
+        assert_eq!(action["timeout"], "0s", "{}", route["name"].as_str().unwrap());
+        assert!(action["retry_policy"].get("per_try_idle_timeout").is_none());
+    }
+    assert!(!serde_yaml_ng::to_string(&envoy).unwrap().contains("max_stream_duration"));
+}
+
+/// No request can end in a route or a cluster that is not there.
+#[test]
+fn every_lane_that_can_be_chosen_is_there() {
+    for changes in [&[], WITHOUT_CERTIFICATES] {
+        let envoy = parsed(&envoy(changes));
+        let config = &listener(&envoy, "traffic")["route_config"];
+        let chosen = serde_yaml_ng::to_string(&config["cluster_specifier_plugins"]).unwrap();
+        let chosen: BTreeSet<_> =
+            chosen.lines().filter_map(|line| line.trim().strip_prefix("cluster: ")).collect();
+        assert!(chosen.len() >= 4, "{chosen:?}");
+        for name in chosen {
+            cluster(&envoy, name);
+        }
+        let host = at(config, &["virtual_hosts", "traffic"]);
+        let routes = host["routes"].as_sequence().unwrap();
+        assert!(routes.last().unwrap()["match"].get("headers").is_none(), "the last takes all");
+        for route in routes.iter().filter(|route| route.get("direct_response").is_none()) {
+            let of = route["route"]["cluster_specifier_plugin"].as_str().unwrap();
+            assert!(["pool", "peers"].contains(&of));
+        }
+    }
 }
 
 /// The fetcher's credential is nobody else's: a client must never be taken for it.
@@ -252,7 +324,7 @@ fn drift_is_found_where_it_is() {
     let drifts = |rendered: &Rendered| -> Vec<String> {
         rendered.drift(place).unwrap().iter().map(ToString::to_string).collect()
     };
-    assert_eq!(drifts(&rendered).len(), 4);
+    assert_eq!(drifts(&rendered).len(), 6);
     rendered.write(place).unwrap();
     assert_eq!(drifts(&rendered), Vec::<String>::new());
     let written: BTreeSet<_> =

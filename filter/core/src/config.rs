@@ -27,6 +27,8 @@ pub struct Router {
     pub servers: Vec<Server>,
     /// Age from which a map that was not renewed counts as none, in milliseconds.
     pub stale_after_ms: u64,
+    /// Whether clients are asked for certificates, and those that they show are verified.
+    pub client_certificates: bool,
     /// Which of equally good servers is asked first.
     pub affinity: Affinity,
 }
@@ -68,6 +70,8 @@ enum Raw {
         stale_after_ms: f64,
         #[serde(default)]
         affinity: Affinity,
+        #[serde(default)]
+        client_certificates: bool,
     },
     Witness {},
     #[serde(rename_all = "camelCase")]
@@ -106,11 +110,14 @@ impl Config {
         let mut problems = Problems::default();
         let config = match raw {
             Raw::Witness {} => Self::Witness,
-            Raw::Router { servers, stale_after_ms, affinity } => Self::Router(Router {
-                servers: problems.servers(servers),
-                stale_after_ms: problems.milliseconds("staleAfterMs", stale_after_ms),
-                affinity,
-            }),
+            Raw::Router { servers, stale_after_ms, affinity, client_certificates } => {
+                Self::Router(Router {
+                    servers: problems.servers(servers),
+                    stale_after_ms: problems.milliseconds("staleAfterMs", stale_after_ms),
+                    affinity,
+                    client_certificates,
+                })
+            }
             Raw::Fetcher {
                 servers,
                 cluster,
@@ -181,10 +188,15 @@ mod tests {
     #[test]
     fn each_role_is_read() {
         assert_eq!(Config::from_json(br#"{"role":"witness"}"#), Ok(Config::Witness));
-        let router = br#"{"role":"router","servers":[{"name":"a","address":"127.0.0.1:1"}],"staleAfterMs":10000.0,"affinity":"connection"}"#;
+        let router = br#"{"role":"router","servers":[{"name":"a","address":"127.0.0.1:1"}],"staleAfterMs":10000.0,"affinity":"connection","clientCertificates":true}"#;
         let server = Server { name: "a".into(), address: "127.0.0.1:1".into() };
         let affinity = Affinity::Connection;
-        let expected = Router { servers: vec![server], stale_after_ms: 10_000, affinity };
+        let expected = Router {
+            servers: vec![server],
+            stale_after_ms: 10_000,
+            affinity,
+            client_certificates: true,
+        };
         assert_eq!(Config::from_json(router), Ok(Config::Router(expected)));
     }
 

@@ -7,6 +7,8 @@
 //!                              ^
 //!             tick, answers -> poll -> effects: questions to servers, a map to publish
 //!
+//! client certificate -> identity -> headers that say who is asking
+//!
 //! one server's 404 -> testimony -> it may pass | ask the next server
 //!
 //! method, target -> request_info    Accept -> negotiate    documents -> merge -> one document
@@ -41,6 +43,7 @@ pub mod decide;
 pub mod discovery;
 pub mod edits;
 pub mod gauges;
+pub mod identity;
 pub mod lease;
 pub mod merge;
 pub mod negotiate;

@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use serde_yaml_ng::{Mapping, Value};
 
 /// Takes the module, its listener, its clusters, its routes and the native guard out of a rendered
-/// `envoy.yaml`. Timeouts, limits, TLS, and retries of what no server had stay.
+/// `envoy.yaml`. Timeouts, limits, TLS, lanes, and retries of what no server had stay. Callers with a
+/// client certificate stay nobody: only the module can tell servers who they are.
 pub(super) fn without_peerway(envoy_yaml: &Path) -> Result<()> {
     let text = std::fs::read_to_string(envoy_yaml).context("cannot read envoy.yaml")?;
     let mut envoy: Value = serde_yaml_ng::from_str(&text).context("envoy.yaml is no YAML")?;
@@ -31,11 +32,10 @@ fn visit(value: &mut Value) {
 /// Whether an item of some list (of filters, listeners, clusters, routes, header edits) is
 /// Peerway's.
 fn is_peerways(item: &Value) -> bool {
-    const NAMES: [&str; 10] = [
+    const NAMES: [&str; 9] = [
         "router",
         "witness",
         "fetcher",
-        "direct_peers",
         "fetch",
         "fetch_pinger",
         "peers-read",
@@ -43,7 +43,8 @@ fn is_peerways(item: &Value) -> bool {
         "peers-once",
         "pool-once",
     ];
-    let named = item.get("name").and_then(Value::as_str).is_some_and(|name| NAMES.contains(&name));
+    let name = item.get("extension").unwrap_or(item).get("name").and_then(Value::as_str);
+    let named = name.is_some_and(|name| NAMES.contains(&name) || name.ends_with("_peers"));
     let shape = item.get("append").and_then(|append| append.get("header"));
     named || shape.and_then(|header| header.get("key")).is_some_and(|key| key == "x-peerway-shape")
 }

@@ -61,7 +61,8 @@ impl Request {
         Ok(request)
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
+    /// Whether a header of this name is there.
+    pub fn has(&self, name: &str) -> bool {
         self.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name))
     }
 

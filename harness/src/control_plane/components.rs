@@ -42,9 +42,15 @@ impl ControlPlane {
 
     /// Starts kwok: every node object becomes a node that is ready, and every pod on one runs.
     pub async fn kwok(&self, kubeconfig: &Kubeconfig) -> Result<Process> {
+        self.kwok_with(kubeconfig, "").await
+    }
+
+    /// The same with more of its objects (YAML), such as a `ClusterExec`, which says what becomes of
+    /// what is executed in a pod.
+    pub async fn kwok_with(&self, kubeconfig: &Kubeconfig, objects: &str) -> Result<Process> {
         let binary = parts::ensure(&Part::kwok()).await?;
         let stages = self.folder().join("kwok-stages.yaml");
-        std::fs::write(&stages, STAGES)
+        std::fs::write(&stages, format!("{STAGES}---\n{objects}"))
             .with_context(|| format!("cannot write {}", stages.display()))?;
         let port = free_port()?;
         let mut command = Command::new(binary);

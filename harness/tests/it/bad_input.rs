@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 /// Sends each request on a connection of its own, many at the same time. The answers come in the
 /// requests' order.
-async fn many_at_once(client: &Client, requests: &[Request]) -> Vec<Result<Answer>> {
+pub(crate) async fn many_at_once(client: &Client, requests: &[Request]) -> Vec<Result<Answer>> {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let send = |request: &Request| {
         let (client, request, places) = (client.clone(), request.clone(), Arc::clone(&places));

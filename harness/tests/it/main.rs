@@ -14,6 +14,7 @@ mod command;
 mod control_plane;
 mod discovery_faults;
 mod faults;
+mod identity;
 mod load;
 mod parts;
 mod preflight;
