@@ -66,8 +66,10 @@ impl ControlPlane {
             timeout: Duration::from_millis(self.fetcher.discovery_timeout.0),
             listen: self.listen.address,
             listen_certificate: &self.listen.pair.certificate,
-            client_ca: None,
-            front_proxy: None,
+            client_ca: self.clients().map(|(authorities, _)| authorities),
+            front_proxy: self
+                .clients()
+                .map(|(_, pair)| (pair.certificate.as_str(), pair.key.as_str())),
         }
     }
 }

@@ -14,7 +14,8 @@ mod wire;
 
 /// Check the real servers of a control-plane file before Peerway is put in front of them
 ///
-/// Asks each server as Peerway would, with the fetcher's credential, and without any. Changes nothing.
+/// Asks each server as Peerway would: with the fetcher's credential, with the front-proxy certificate
+/// for a user without rights, and without credentials. Changes nothing.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Preflight {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hyper::{Method, StatusCode};
 use peerway_harness::client::{Client, Protocol, Request};
@@ -20,12 +20,25 @@ struct Case<'a> {
     plane: &'a ControlPlane,
     servers: Vec<(&'a str, SocketAddr)>,
     token: &'a str,
+    /// Certificate and key, where the file is to name a front-proxy certificate.
+    front_proxy: Option<(PathBuf, PathBuf)>,
 }
 
 impl<'a> Case<'a> {
     fn of(plane: &'a ControlPlane, servers: &[&'a str]) -> Self {
         let address = |name: &&'a str| (*name, plane.address(name).unwrap().parse().unwrap());
-        Self { plane, servers: servers.iter().map(address).collect(), token: FETCHER_TOKEN }
+        let pair = &plane.pki().front_proxy;
+        Self {
+            plane,
+            servers: servers.iter().map(address).collect(),
+            token: FETCHER_TOKEN,
+            front_proxy: Some((pair.certificate.clone(), pair.key.clone())),
+        }
+    }
+
+    fn with_front_proxy(mut self, (certificate, key): (PathBuf, PathBuf)) -> Self {
+        self.front_proxy = Some((certificate, key));
+        self
     }
 
     /// Writes the file, and gives its path.
@@ -35,7 +48,7 @@ impl<'a> Case<'a> {
         std::fs::write(&token, self.token).unwrap();
         let server =
             |(name, address): &(&str, SocketAddr)| json!({"name": name, "address": address});
-        let file = json!({
+        let mut file = json!({
             "version": "v1alpha1",
             "listen": {"address": "127.0.0.1:1", "certificate": pki.server.certificate, "key": pki.server.key},
             "servers": self.servers.iter().map(server).collect::<Vec<_>>(),
@@ -43,6 +56,10 @@ impl<'a> Case<'a> {
             "fetcher": {"tokenFile": token},
             "wasm": "peerway.wasm",
         });
+        if let Some((certificate, key)) = &self.front_proxy {
+            file["listen"]["clientCa"] = json!(pki.user_ca.certificate);
+            file["frontProxy"] = json!({"certificate": certificate, "key": key});
+        }
         let path = folder.join("control-plane.yaml");
         std::fs::write(&path, file.to_string()).unwrap();
         path.display().to_string()
@@ -75,9 +92,19 @@ fn set<const N: usize>(of: [&str; N]) -> BTreeSet<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn preflight_names_each_way_in_which_a_control_plane_is_unfit() {
+    let folder = tempfile::tempdir().unwrap();
+    let plane_folder = folder.path().join("plane");
+    // Whom the front proxy's authority signed is a client here too, and UIDs are not read.
+    let front_proxy_ca = plane_folder.join("pki/front-proxy-ca.crt");
+    let wrong = [
+        format!("--client-ca-file={}", front_proxy_ca.display()),
+        "--requestheader-uid-headers=".to_owned(),
+        "--anonymous-auth=false".to_owned(),
+    ];
     let plane = ControlPlane::builder()
+        .in_folder(&plane_folder)
         .server("good", "1.37.2")
-        .server_with("wrong", "1.37.2", &["--anonymous-auth=false"])
+        .server_with("wrong", "1.37.2", &wrong.each_ref().map(String::as_str))
         .start()
         .await
         .unwrap();
@@ -85,6 +112,7 @@ async fn preflight_names_each_way_in_which_a_control_plane_is_unfit() {
     a_good_one_is_fit(&plane);
     what_is_not_configured_is_not_passed(&plane);
     each_server_has_its_own_mistakes(&plane).await;
+    the_front_proxys_certificate_must_be_known(&plane, folder.path());
     the_fetcher_needs_its_rights(&plane).await;
     who_goes_past_the_balancer_is_named(&plane).await;
 }
@@ -95,8 +123,13 @@ fn a_good_one_is_fit(plane: &ControlPlane) {
     assert_eq!(with(&report, "failed"), set([]), "{report:#}");
     let expected = set([
         "anonymous good",
+        "client-ca good",
         "clock good",
+        "extra-header good",
         "fetcher good",
+        "front-proxy good",
+        "front-proxy-ca good",
+        "group-header good",
         "guard-shapes good",
         "http2 good",
         "not-known-words good",
@@ -104,6 +137,7 @@ fn a_good_one_is_fit(plane: &ControlPlane) {
         "reachable good",
         "ready good",
         "serving-certificate good",
+        "uid-header good",
         "version good",
         "version-skew",
     ]);
@@ -118,7 +152,8 @@ fn a_good_one_is_fit(plane: &ControlPlane) {
 }
 
 fn what_is_not_configured_is_not_passed(plane: &ControlPlane) {
-    let (code, report) = Case::of(plane, &["good"]).run(&[]);
+    let bare = Case { front_proxy: None, ..Case::of(plane, &["good"]) };
+    let (code, report) = bare.run(&[]);
     assert_eq!(code, 0, "{report:#}");
     let skipped = with(&report, "skipped");
     assert!(skipped.is_superset(&set(["front-proxy", "client-ca"])), "{report:#}");
@@ -147,13 +182,39 @@ async fn each_server_has_its_own_mistakes(plane: &ControlPlane) {
     // A simulated server knows no callers, so more of it fails.
     let real: BTreeSet<_> =
         failed.iter().filter(|finding| !finding.ends_with("strange")).cloned().collect();
-    let expected = ["anonymous", "reachable absent", "serving-certificate expired"];
+    let expected = [
+        "anonymous",
+        "client-ca wrong",
+        "front-proxy-ca wrong",
+        "reachable absent",
+        "serving-certificate expired",
+        "uid-header wrong",
+    ];
     assert_eq!(real, set(expected), "{report:#}");
     assert!(failed.contains("not-known-words strange"), "{report:#}");
     assert!(with(&report, "warning").contains("anonymous wrong"), "{report:#}");
     let fixes = report["findings"].as_array().unwrap().iter();
     let mut without_fix = fixes.filter(|it| it["verdict"] == "failed" && it["fix"].is_null());
     assert!(without_fix.next().is_none(), "each failure says what to do");
+}
+
+fn the_front_proxys_certificate_must_be_known(plane: &ControlPlane, folder: &Path) {
+    let pki = plane.pki();
+    let stranger = pki.front_proxy_authority.client("stranger", &[]).unwrap();
+    let from_elsewhere = pki.serving_authority.client("front-proxy-client", &[]).unwrap();
+    let cases = [
+        (stranger, "requestheader-allowed-names"),
+        (from_elsewhere, "requestheader-client-ca-file"),
+    ];
+    for (identity, culprit) in cases {
+        let files = identity.write(folder, culprit).unwrap();
+        let case = Case::of(plane, &["good"]).with_front_proxy((files.certificate, files.key));
+        let (code, report) = case.run(&[]);
+        assert_eq!((code, with(&report, "failed")), (1, set(["front-proxy good"])), "{report:#}");
+        let mut findings = report["findings"].as_array().unwrap().iter();
+        let fix = findings.find(|it| it["verdict"] == "failed").unwrap()["fix"].to_string();
+        assert!(fix.contains(culprit), "{fix}");
+    }
 }
 
 async fn the_fetcher_needs_its_rights(plane: &ControlPlane) {
