@@ -16,7 +16,7 @@ use crate::kubeconfig::Kubeconfig;
 use crate::parts::{self, Part};
 use crate::process::{Process, free_port};
 
-/// A resource that each of [`VERSIONS`] has, namespaced.
+/// A resource of the aggregated API, namespaced.
 pub const AGGREGATED: &str = "/apis/wardle.example.com/v1alpha1/flunders";
 const GROUP: &str = "wardle.example.com";
 const VERSIONS: [&str; 2] = ["v1alpha1", "v1beta1"];
