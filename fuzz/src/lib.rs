@@ -12,6 +12,7 @@
 mod accept;
 mod aggregated;
 mod audit_log;
+mod certificate;
 mod control_plane;
 mod input;
 mod map_page;
@@ -30,10 +31,11 @@ mod testimony;
 pub type Check = fn(&[u8]);
 
 /// Every check under the name of its fuzz target and of its folder of seeds.
-pub const CHECKS: [(&str, Check); 14] = [
+pub const CHECKS: [(&str, Check); 15] = [
     ("accept", accept::check),
     ("aggregated", aggregated::check),
     ("audit_log", audit_log::check),
+    ("certificate", certificate::check),
     ("control_plane", control_plane::check),
     ("map_page", map_page::check),
     ("merge", merge::check),

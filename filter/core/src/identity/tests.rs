@@ -1,3 +1,5 @@
+//! Certificates made byte by byte, and what each of them means.
+
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
