@@ -12,6 +12,7 @@ use crate::results::About;
 /// What is known when it begins.
 pub(crate) struct Beginning {
     at: Instant,
+    commit: String,
     epoch_seconds: u64,
     load_average: f64,
 }
@@ -19,7 +20,12 @@ pub(crate) struct Beginning {
 impl Beginning {
     pub(crate) fn now() -> Result<Self> {
         let epoch_seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        Ok(Self { at: Instant::now(), epoch_seconds, load_average: load_average()? })
+        Ok(Self {
+            at: Instant::now(),
+            commit: commit(),
+            epoch_seconds,
+            load_average: load_average()?,
+        })
     }
 
     pub(crate) fn ended(self, wanted: &Wanted) -> Result<About> {
@@ -29,7 +35,7 @@ impl Beginning {
         let quick = if wanted.quick { " QUICK=1" } else { "" };
         Ok(About {
             command: format!("make bench{quick}"),
-            commit: commit(),
+            commit: self.commit,
             began: self.epoch_seconds,
             seconds: self.at.elapsed().as_secs(),
             cores: std::thread::available_parallelism()?.get(),

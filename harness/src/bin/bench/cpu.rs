@@ -4,7 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use tokio::process::Command;
 
 /// The CPU time of all threads that a process has now.
 pub(crate) fn spent_by(process: u32) -> Result<Duration> {
@@ -23,6 +24,16 @@ pub(crate) fn threads_of(process: u32) -> Result<Vec<(String, Duration)>> {
         threads.push((name.trim().to_owned(), Duration::from_nanos(spent)));
     }
     Ok(threads)
+}
+
+/// Lets all threads of a process run on this core alone.
+pub(crate) async fn keep_on_core(process: u32, core: &str) -> Result<()> {
+    let mut taskset = Command::new("taskset");
+    taskset.args(["--all-tasks", "--pid", "--cpu-list", core, &process.to_string()]);
+    let output = taskset.output().await.context("cannot run taskset (util-linux)")?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "taskset failed: {told}");
+    Ok(())
 }
 
 /// Resident memory in kB.

@@ -28,7 +28,7 @@ pub(crate) struct Description {
 #[derive(Debug)]
 pub(crate) struct FastServers {
     servers: Vec<(&'static str, SocketAddr)>,
-    _envoy: Envoy,
+    envoy: Envoy,
 }
 
 /// The path of an object that every server has.
@@ -73,7 +73,11 @@ impl FastServers {
         });
         std::fs::write(folder.join("envoy.yaml"), envoy.to_string())
             .context("cannot write the fast servers' configuration")?;
-        Ok(Self { servers, _envoy: Envoy::start(folder, admin, 2).await? })
+        Ok(Self { servers, envoy: Envoy::start(folder, admin, 2).await? })
+    }
+
+    pub(crate) fn process(&mut self) -> u32 {
+        self.envoy.process().id()
     }
 
     /// Name and address of these, as a balancer wants them.

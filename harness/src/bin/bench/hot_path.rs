@@ -1,8 +1,9 @@
 //! What a request costs a balancer: CPU time of its Envoy for each request, before servers that cost
-//! next to nothing. All variants run side by side and take turns, so that what the machine does
-//! otherwise strikes all of them alike.
+//! next to nothing, without what it spends at rest. All variants run side by side and take turns, many
+//! and short ones, so that what the machine does otherwise strikes all of them alike. Balancers have
+//! one core to themselves, so that what else is needed does not empty its caches.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use peerway_harness::balancer::{Balancer, Builder};
@@ -24,6 +25,8 @@ struct Variant {
     path: &'static str,
     balancer: Balancer,
     right: Right,
+    /// Milliseconds of CPU time in a second at rest.
+    idle_ms: f64,
     microseconds: Vec<f64>,
 }
 
@@ -45,7 +48,7 @@ pub(crate) async fn measure(plan: &Plan, pki: &Pki) -> Result<Cpu> {
         knows_the_new_api,
     };
     let many = documents::with_crds(&old, MANY_CRDS)?;
-    let servers = FastServers::start(
+    let mut servers = FastServers::start(
         folder.path(),
         pki,
         vec![
@@ -65,8 +68,13 @@ pub(crate) async fn measure(plan: &Plan, pki: &Pki) -> Result<Cpu> {
     for variant in &mut variants {
         variant.check().await.with_context(|| format!("{} is not right", variant.what))?;
     }
-    let generator = Generator::new(folder.path(), &pki.serving_ca).await?;
-    let pace = Pace::Open(REQUESTS_PER_SECOND);
+    let generator = Generator::new(folder.path(), &pki.serving_ca).await?.on_core(OTHERS_CORE);
+    cpu::keep_on_core(servers.process(), OTHERS_CORE).await?;
+    for variant in &mut variants {
+        cpu::keep_on_core(variant.process(), BALANCERS_CORE).await?;
+    }
+    at_rest(&mut variants).await?;
+    let pace = Pace::Closed(AT_A_TIME);
     for round in 0..=plan.cpu_rounds {
         // The first round warms up: connections, compiled code, caches.
         let lasts = if round == 0 { WARM_UP } else { plan.cpu_slice };
@@ -85,16 +93,32 @@ pub(crate) async fn measure(plan: &Plan, pki: &Pki) -> Result<Cpu> {
     for variant in &mut variants {
         variant.check().await.with_context(|| format!("{} was not right", variant.what))?;
     }
-    let of = |Variant { name, what, microseconds, .. }| CpuOf {
+    let of = |Variant { name, what, idle_ms, microseconds, .. }| CpuOf {
         name: String::from(name),
         what: String::from(what),
+        idle_ms,
         microseconds,
     };
     Ok(Cpu {
-        requests_per_second: REQUESTS_PER_SECOND,
+        at_a_time: AT_A_TIME,
         seconds_per_round: plan.cpu_slice.as_secs_f64(),
         variants: variants.into_iter().map(of).collect(),
     })
+}
+
+async fn at_rest(variants: &mut [Variant]) -> Result<()> {
+    screen::progress("CPU at rest");
+    let begun = Instant::now();
+    let mut before = Vec::new();
+    for variant in &mut *variants {
+        before.push(cpu::spent_by(variant.process())?);
+    }
+    tokio::time::sleep(REST).await;
+    for (variant, before) in variants.iter_mut().zip(before) {
+        let spent = cpu::spent_by(variant.process())?.saturating_sub(before);
+        variant.idle_ms = spent.as_secs_f64() * 1e3 / begun.elapsed().as_secs_f64();
+    }
+    Ok(())
 }
 
 async fn start(servers: &FastServers, pki: &Pki, documents: &[Vec<u8>; 2]) -> Result<Vec<Variant>> {
@@ -103,8 +127,8 @@ async fn start(servers: &FastServers, pki: &Pki, documents: &[Vec<u8>; 2]) -> Re
     let even = Right { answered_by: EVEN, counts: &[] };
     let mut variants = Vec::new();
     let mut add = |name, what, path, balancer, right| {
-        let microseconds = Vec::new();
-        variants.push(Variant { name, what, path, balancer, right, microseconds });
+        let (idle_ms, microseconds) = (0.0, Vec::new());
+        variants.push(Variant { name, what, path, balancer, right, idle_ms, microseconds });
     };
     let plain = before(EVEN).plain().start().await?;
     add("plain", "Envoy without a filter", OLD_API, plain, even);
@@ -130,12 +154,12 @@ async fn start(servers: &FastServers, pki: &Pki, documents: &[Vec<u8>; 2]) -> Re
     skewed.all_confirmed().await?;
     add("rerouted", "Peerway, rerouted", NEW_API, skewed, right);
     for (name, what, names, counts) in [
-        ("vain-1", "Peerway, one server asked in vain", &["blind-1", "knowing"][..], IN_VAIN_ONCE),
+        ("vain-1", "Peerway, two attempts in vain", &["blind-1", "knowing"][..], IN_VAIN_TWICE),
         (
             "vain-2",
-            "Peerway, two servers asked in vain",
+            "Peerway, four attempts in vain",
             &["blind-1", "blind-2", "knowing"],
-            IN_VAIN_TWICE,
+            IN_VAIN_FOUR_TIMES,
         ),
     ] {
         let right = Right { answered_by: &["knowing"], counts };
@@ -148,6 +172,10 @@ async fn start(servers: &FastServers, pki: &Pki, documents: &[Vec<u8>; 2]) -> Re
 }
 
 impl Variant {
+    fn process(&mut self) -> u32 {
+        self.balancer.envoy().process().id()
+    }
+
     /// Both workers answer as they should, and count what they should.
     async fn check(&mut self) -> Result<()> {
         let before = self.balancer.counters().await?;
@@ -185,18 +213,21 @@ impl Variant {
     /// Microseconds of CPU time for each request.
     async fn round(&mut self, generator: &Generator, pace: Pace, lasts: Duration) -> Result<f64> {
         let address = self.balancer.client(ADMIN_TOKEN, Protocol::Http2)?.address();
-        let process = self.balancer.envoy().process().id();
-        let before = cpu::spent_by(process)?;
+        let process = self.process();
+        let (before, begun) = (cpu::spent_by(process)?, Instant::now());
         let aim = Aim { address, path: self.path };
         let attack = generator.attack(aim, pace, lasts).await.context(self.what)?;
         let spent = cpu::spent_by(process)?.saturating_sub(before);
+        let at_rest = begun.elapsed().as_secs_f64() * self.idle_ms / 1e3;
         let requests = generator.outcome(&[attack]).await?.requests;
-        Ok(spent.as_secs_f64() * 1e6 / requests as f64)
+        Ok((spent.as_secs_f64() - at_rest) * 1e6 / requests as f64)
     }
 }
 
-/// Far below what two cores can do, so that no variant queues.
-const REQUESTS_PER_SECOND: u32 = 3000;
+const AT_A_TIME: u32 = 64;
+const BALANCERS_CORE: &str = "0";
+const OTHERS_CORE: &str = "1";
+const REST: Duration = Duration::from_secs(5);
 const WARM_UP: Duration = Duration::from_secs(1);
 const MANY_CRDS: usize = 5_000;
 /// Counters that requests move.
@@ -204,7 +235,8 @@ const OF_REQUESTS: [&str; 2] = ["requests_total", "witness_total"];
 /// Two for each worker.
 const CONNECTIONS: u64 = 4;
 const REQUESTS_EACH: u64 = 6;
-const IN_VAIN_ONCE: &[(&str, u64)] =
-    &[("requests_total;reason=listed-by-nobody", 1), ("witness_total;verdict=asked-next", 1)];
+/// A server of which nobody knows what it lists is asked first, and each of these twice.
 const IN_VAIN_TWICE: &[(&str, u64)] =
     &[("requests_total;reason=listed-by-nobody", 1), ("witness_total;verdict=asked-next", 2)];
+const IN_VAIN_FOUR_TIMES: &[(&str, u64)] =
+    &[("requests_total;reason=listed-by-nobody", 1), ("witness_total;verdict=asked-next", 4)];

@@ -22,6 +22,7 @@ pub(crate) struct Generator {
     vegeta: PathBuf,
     authority: PathBuf,
     folder: PathBuf,
+    core: Option<&'static str>,
     attacks: AtomicUsize,
 }
 
@@ -64,7 +65,12 @@ impl Generator {
     pub(crate) async fn new(folder: &Path, authority: &Path) -> Result<Self> {
         let vegeta = parts::ensure(&Part::vegeta()).await?;
         let (authority, folder) = (authority.to_owned(), folder.to_owned());
-        Ok(Self { vegeta, authority, folder, attacks: AtomicUsize::new(0) })
+        Ok(Self { vegeta, authority, folder, core: None, attacks: AtomicUsize::new(0) })
+    }
+
+    /// Runs on this core alone.
+    pub(crate) fn on_core(self, core: &'static str) -> Self {
+        Self { core: Some(core), ..self }
     }
 
     /// Sends requests for so long. Any answer but 200 is an error.
@@ -75,7 +81,14 @@ impl Generator {
         let port = aim.address.port();
         let urls = NAMES.map(|name| format!("GET https://{name}:{port}{}\n", aim.path));
         std::fs::write(&targets, urls.concat()).context("cannot write vegeta's targets")?;
-        let mut vegeta = Command::new(&self.vegeta);
+        let mut vegeta = match self.core {
+            None => Command::new(&self.vegeta),
+            Some(core) => {
+                let mut taskset = Command::new("taskset");
+                taskset.args(["--cpu-list", core]).arg(&self.vegeta);
+                taskset
+            }
+        };
         vegeta.arg("attack").arg("-targets").arg(&targets).arg("-output").arg(&results);
         vegeta.arg("-root-certs").arg(&self.authority);
         vegeta.args(["-header", &format!("Authorization: Bearer {ADMIN_TOKEN}")]);

@@ -1,6 +1,6 @@
 //! What a new map costs the threads of an Envoy, inside its V8: a server lists another CRD again and
-//! again, and the kernel says what each worker spent. Of two workers one has the fetcher that reads
-//! the document and makes the map; the other only takes the map.
+//! again, and the kernel says what each thread spent. The one that spends most has the fetcher that
+//! reads the document and makes the map, be it a worker or the main thread; the others only take it.
 
 use std::time::{Duration, Instant};
 
@@ -50,20 +50,21 @@ async fn one_size(plan: &Plan, pki: &Pki, servers: usize, crds: usize) -> Result
     let first = running.first().context("no server")?;
     // The lease may still go from one worker to the other, and code still be compiled.
     changes(2, first, &sizes).await?;
-    let before = workers(process)?;
+    let before = threads(process)?;
     tokio::time::sleep(IDLE).await;
-    let idle = difference(&before, &workers(process)?)?;
+    let idle = difference(&before, &threads(process)?)?;
     let generation = generation(&balancer).await?;
-    let (before, begun) = (workers(process)?, Instant::now());
+    let (before, begun) = (threads(process)?, Instant::now());
     changes(plan.map_changes, first, &sizes).await?;
     let ratio = begun.elapsed().as_secs_f64() / IDLE.as_secs_f64();
-    let spent = difference(&before, &workers(process)?)?;
+    let spent = difference(&before, &threads(process)?)?;
     let maps = self::generation(&balancer).await? - generation;
     ensure!(maps == u64::from(plan.map_changes), "{maps} maps of {} changes", plan.map_changes);
     let each = |(spent, idle): (&f64, &f64)| (spent - idle * ratio).max(0.0) / maps as f64;
     let mut each: Vec<f64> = spent.iter().zip(&idle).map(each).collect();
     each.sort_by(f64::total_cmp);
-    let [worker_ms, fetcher_ms] = each[..] else { anyhow::bail!("not two workers: {each:?}") };
+    // The main thread, too, looks at each map.
+    let [.., worker_ms, fetcher_ms] = each[..] else { anyhow::bail!("too few threads: {each:?}") };
     Ok(NewMaps { servers, crds, apis, changes: plan.map_changes, worker_ms, fetcher_ms })
 }
 
@@ -91,19 +92,19 @@ fn count([core, named]: &[Vec<u8>; 2]) -> Result<usize> {
     Ok(apis)
 }
 
-/// Milliseconds of each worker, by name.
-fn workers(process: u32) -> Result<Vec<(String, f64)>> {
-    let mut workers = cpu::threads_of(process)?;
-    workers.retain(|(name, _)| name.starts_with("wrk:worker_"));
-    workers.sort();
-    ensure!(!workers.is_empty(), "Envoy has no threads named wrk:worker_…");
-    Ok(workers.into_iter().map(|(name, spent)| (name, spent.as_secs_f64() * 1e3)).collect())
+/// Milliseconds of each thread that has VMs, by name.
+fn threads(process: u32) -> Result<Vec<(String, f64)>> {
+    let mut threads = cpu::threads_of(process)?;
+    threads.retain(|(name, _)| name == "envoy" || name.starts_with("wrk:worker_"));
+    threads.sort();
+    ensure!(threads.len() == 3, "not a main thread and two workers: {threads:?}");
+    Ok(threads.into_iter().map(|(name, spent)| (name, spent.as_secs_f64() * 1e3)).collect())
 }
 
 fn difference(before: &[(String, f64)], after: &[(String, f64)]) -> Result<Vec<f64>> {
     let both = before.iter().zip(after);
     both.map(|((name, before), (same, after))| {
-        (name == same).then_some(after - before).context("a worker came or went")
+        (name == same).then_some(after - before).context("a thread came or went")
     })
     .collect()
 }

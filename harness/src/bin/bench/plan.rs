@@ -21,8 +21,8 @@ impl Plan {
     /// What the results that are published come from.
     pub(crate) fn full() -> Self {
         Self {
-            cpu_rounds: 7,
-            cpu_slice: Duration::from_millis(2_000),
+            cpu_rounds: 25,
+            cpu_slice: Duration::from_millis(500),
             real_rounds: 5,
             open_slice: Duration::from_millis(2_000),
             closed_slice: Duration::from_millis(1_500),
@@ -36,8 +36,8 @@ impl Plan {
     /// To see whether something is far off.
     pub(crate) fn quick() -> Self {
         Self {
-            cpu_rounds: 2,
-            cpu_slice: Duration::from_millis(800),
+            cpu_rounds: 5,
+            cpu_slice: Duration::from_millis(400),
             real_rounds: 1,
             open_slice: Duration::from_millis(1_000),
             closed_slice: Duration::from_millis(1_000),

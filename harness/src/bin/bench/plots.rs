@@ -39,11 +39,11 @@ fn throughput(real: &Real) -> Result<String> {
     bars_of("Answers a second on real kube-apiservers, as fast as it goes", bars.collect())
 }
 
-/// Horizontal bars to the median, with a line from the least to the most.
+/// Horizontal bars to the median, with a line between the quartiles.
 fn bars_of(title: &str, bars: Vec<(&str, Vec<f64>)>) -> Result<String> {
     let bars: Vec<(&str, Spread)> =
         bars.into_iter().filter_map(|(name, of)| Some((name, Spread::of(&of)?))).collect();
-    let most = bars.iter().map(|(_, spread)| spread.most).fold(0.0, f64::max);
+    let most = bars.iter().map(|(_, spread)| spread.upper).fold(0.0, f64::max);
     let height = TITLE + BAR * u32::try_from(bars.len())? + MARGIN;
     drawn(height, title, |area| {
         let scale = f64::from(WIDTH - LABELS - NUMBERS) / most.max(f64::MIN_POSITIVE);
@@ -53,7 +53,7 @@ fn bars_of(title: &str, bars: Vec<(&str, Vec<f64>)>) -> Result<String> {
             let (middle, color) = (top + BAR as i32 / 2, color_of(name));
             let bar = [(LABELS as i32, top + 4), (x(spread.median), top + BAR as i32 - 6)];
             area.draw(&Rectangle::new(bar, color.filled()))?;
-            let ends = vec![(x(spread.least), middle - 1), (x(spread.most), middle - 1)];
+            let ends = vec![(x(spread.lower), middle - 1), (x(spread.upper), middle - 1)];
             area.draw(&PathElement::new(ends, BLACK.stroke_width(2)))?;
             let place = (MARGIN as i32, middle - 7);
             area.draw(&Text::new((*name).to_owned(), place, ("sans-serif", 13)))?;
@@ -61,7 +61,7 @@ fn bars_of(title: &str, bars: Vec<(&str, Vec<f64>)>) -> Result<String> {
                 small if small < 100.0 => format!("{small:.1}"),
                 large => format!("{large:.0}"),
             };
-            let place = (x(spread.most) + 8, middle - 7);
+            let place = (x(spread.upper) + 8, middle - 7);
             area.draw(&Text::new(number, place, ("sans-serif", 13)))?;
         }
         Ok(())
@@ -166,8 +166,8 @@ fn drawn(height: u32, title: &str, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Res
 /// Peerway's own in one color, what it is compared with in others.
 fn color_of(name: &str) -> RGBColor {
     match name {
-        _ if name.contains("two servers") => RGBColor(120, 60, 160),
-        _ if name.contains("one server") || name.contains("no map") => RGBColor(150, 100, 190),
+        _ if name.contains("four attempts") => RGBColor(120, 60, 160),
+        _ if name.contains("two attempts") || name.contains("no map") => RGBColor(150, 100, 190),
         _ if name.contains("rerouted") => RGBColor(40, 110, 190),
         _ if name.contains("Peerway") => PEERWAYS,
         _ if name.contains("built-in") => RGBColor(200, 60, 50),

@@ -46,7 +46,7 @@ pub(crate) struct About {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Cpu {
-    pub(crate) requests_per_second: u32,
+    pub(crate) at_a_time: u32,
     pub(crate) seconds_per_round: f64,
     pub(crate) variants: Vec<CpuOf>,
 }
@@ -56,7 +56,9 @@ pub(crate) struct Cpu {
 pub(crate) struct CpuOf {
     pub(crate) name: String,
     pub(crate) what: String,
-    /// Microseconds for each request, a value a round.
+    /// Milliseconds in a second without requests, of the whole process.
+    pub(crate) idle_ms: f64,
+    /// Microseconds for each request beyond that, a value a round.
     pub(crate) microseconds: Vec<f64>,
 }
 
@@ -137,9 +139,9 @@ pub(crate) struct NewMaps {
     pub(crate) crds: usize,
     pub(crate) apis: usize,
     pub(crate) changes: u32,
-    /// CPU time for each change of a worker that only takes the map.
+    /// CPU time for each change of a thread that only takes the map.
     pub(crate) worker_ms: f64,
-    /// The same of the worker whose fetcher reads the document and makes the map.
+    /// The same of the thread whose fetcher reads the document and makes the map.
     pub(crate) fetcher_ms: f64,
 }
 

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// A median between the smallest and the largest.
+/// A median, between the quartiles.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
-    pub(crate) least: f64,
-    pub(crate) most: f64,
+    pub(crate) lower: f64,
+    pub(crate) upper: f64,
 }
 
 impl Spread {
@@ -15,8 +15,8 @@ impl Spread {
     pub(crate) fn of(values: &[f64]) -> Option<Self> {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
-        let (least, most) = (*sorted.first()?, *sorted.last()?);
-        Some(Self { median: at(&sorted, 0.5)?, least, most })
+        let (lower, upper) = (at(&sorted, 0.25)?, at(&sorted, 0.75)?);
+        Some(Self { median: at(&sorted, 0.5)?, lower, upper })
     }
 
     /// Of each round's ratio.
@@ -30,8 +30,8 @@ impl Spread {
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(2);
-        let Self { median, least, most } = self;
-        write!(f, "{median:.digits$} ({least:.digits$} – {most:.digits$})")
+        let Self { median, lower, upper } = self;
+        write!(f, "{median:.digits$} ({lower:.digits$} – {upper:.digits$})")
     }
 }
 
@@ -49,16 +49,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_lies_between_the_extremes() {
-        let spread = Spread::of(&[3.0, 1.0, 2.0, 10.0]).unwrap();
-        assert_eq!(spread, Spread { median: 2.5, least: 1.0, most: 10.0 });
-        assert_eq!(spread.to_string(), "2.50 (1.00 – 10.00)");
+    fn the_median_lies_between_the_quartiles() {
+        let spread = Spread::of(&[3.0, 1.0, 2.0, 10.0, 5.0]).unwrap();
+        assert_eq!(spread, Spread { median: 3.0, lower: 2.0, upper: 5.0 });
+        assert_eq!(spread.to_string(), "3.00 (2.00 – 5.00)");
         assert_eq!(Spread::of(&[]), None);
     }
 
     #[test]
     fn ratios_are_taken_round_by_round() {
         let spread = Spread::of_ratios(&[2.0, 30.0], &[1.0, 10.0]).unwrap();
-        assert_eq!((spread.least, spread.most), (2.0, 3.0));
+        assert_eq!((spread.median, spread.lower, spread.upper), (2.5, 2.25, 2.75));
     }
 }

@@ -52,7 +52,6 @@ fn cpu(cpu: &Cpu) -> String {
         found.map_or(&[][..], |variant| &variant.microseconds)
     };
     let (plain, lua) = (find("plain"), find("lua"));
-    let lua_adds = added(lua, plain);
     let rows = cpu.variants.iter().map(|variant| {
         let own = &variant.microseconds;
         let adds = added(own, plain);
@@ -63,14 +62,16 @@ fn cpu(cpu: &Cpu) -> String {
             shown(Spread::of(own), 1),
             shown(Spread::of_ratios(own, plain), 2),
             if is_plain { none() } else { shown(Spread::of(&adds), 1) },
-            if is_plain { none() } else { shown(Spread::of_ratios(&adds, &lua_adds), 2) },
+            shown(Spread::of_ratios(own, lua), 2),
+            format!("{:.1}", variant.idle_ms),
         ]
     });
-    markdown(&["", "µs a request", "× Envoy alone", "added µs", "added, × Lua's"], rows.collect())
+    let heads = ["", "µs a request", "× Envoy alone", "µs added", "× Lua", "at rest, ms a second"];
+    markdown(&heads, rows.collect())
 }
 
 /// What each round has more than the same round of Envoy alone.
-pub(crate) fn added(values: &[f64], plain: &[f64]) -> Vec<f64> {
+fn added(values: &[f64], plain: &[f64]) -> Vec<f64> {
     values.iter().zip(plain).map(|(value, plain)| value - plain).collect()
 }
 
@@ -95,6 +96,7 @@ fn compared(real: &Real, base: &str, wanted: impl Fn(&str) -> bool) -> String {
             shown(Spread::of(&per_second(variant)), 0),
             shown(Spread::of_ratios(&per_second(variant), &per_second(base)), 2),
             shown(Spread::of_ratios(&means(variant), &means(base)), 2),
+            open.requests.to_string(),
             format!("{:.2}", open.p50),
             format!("{:.2}", open.p90),
             format!("{:.2}", open.p99),
@@ -107,6 +109,7 @@ fn compared(real: &Real, base: &str, wanted: impl Fn(&str) -> bool) -> String {
         "answers/s",
         "× the first",
         "mean latency, × the first",
+        "requests",
         "p50",
         "p90",
         "p99",
@@ -129,7 +132,7 @@ fn maps(maps: &[NewMaps]) -> String {
         "servers × CRDs",
         "APIs",
         "ms a worker that takes it",
-        "ms the worker whose fetcher makes it",
+        "ms the thread whose fetcher makes it",
     ];
     markdown(&heads, maps.iter().map(row).collect())
 }
