@@ -123,12 +123,12 @@ fn one(value: f64) -> Option<Spread> {
 }
 
 fn lookup(results: &Results) -> Option<Spread> {
-    let of = |size| Some(micro(results, &format!("decide/hit/{size}_resources"))?.nanoseconds);
-    one(of(50_000)? / of(60)?)
+    let of = |size| Some(&micro(results, &format!("decide/hit/{size}_resources"))?.nanoseconds);
+    Spread::of_ratios(of(50_000)?, of(60)?)
 }
 
 fn merging(results: &Results) -> Option<Spread> {
-    one(micro(results, "merge/3_servers/1000_crds")?.nanoseconds / 1e6)
+    one(*micro(results, "merge/3_servers/1000_crds")?.nanoseconds.first()? / 1e6)
 }
 
 fn worker_map(results: &Results) -> Option<Spread> {

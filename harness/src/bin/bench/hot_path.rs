@@ -10,6 +10,7 @@ use peerway_harness::balancer::{Balancer, Builder};
 use peerway_harness::client::Protocol;
 use peerway_harness::control_plane::ADMIN_TOKEN;
 use peerway_harness::pki::Pki;
+use serde_json::json;
 
 use crate::documents;
 use crate::fast_server::{ANSWERED_BY, Description, FastServers, NEW_API, OLD_API};
@@ -124,27 +125,29 @@ async fn at_rest(variants: &mut [Variant]) -> Result<()> {
 async fn start(servers: &FastServers, pki: &Pki, documents: &[Vec<u8>; 2]) -> Result<Vec<Variant>> {
     const EVEN: &[&str] = &["even-1", "even-2"];
     let before = |names: &[&str]| Builder::of(servers.named(names), pki).bare();
+    // By connection, few connections may all have the same server, and others not.
+    let in_turns = |names| before(names).setting("affinity", json!("none"));
     let even = Right { answered_by: EVEN, counts: &[] };
     let mut variants = Vec::new();
     let mut add = |name, what, path, balancer, right| {
         let (idle_ms, microseconds) = (0.0, Vec::new());
         variants.push(Variant { name, what, path, balancer, right, idle_ms, microseconds });
     };
-    let plain = before(EVEN).plain().start().await?;
+    let plain = in_turns(EVEN).plain().start().await?;
     add("plain", "Envoy without a filter", OLD_API, plain, even);
     let even = Right { answered_by: EVEN, counts: &[] };
-    let empty = before(EVEN).plain_with(rivals::empty_wasm()?).start().await?;
+    let empty = in_turns(EVEN).plain_with(rivals::empty_wasm()?).start().await?;
     add("empty", "an empty wasm filter", OLD_API, empty, even);
     let even = Right { answered_by: EVEN, counts: &[] };
-    let lua = before(EVEN).plain_with(rivals::lua(documents)?).start().await?;
+    let lua = in_turns(EVEN).plain_with(rivals::lua(documents)?).start().await?;
     add("lua", "the same job in Lua", OLD_API, lua, even);
 
     let even = Right { answered_by: EVEN, counts: &[] };
-    let idle = before(EVEN).start().await?;
+    let idle = in_turns(EVEN).start().await?;
     idle.all_confirmed().await?;
     add("untouched", "Peerway, nothing to do", OLD_API, idle, even);
     let many = Right { answered_by: &["many-1", "many-2"], counts: &[] };
-    let idle = before(&["many-1", "many-2"]).start().await?;
+    let idle = in_turns(&["many-1", "many-2"]).start().await?;
     idle.all_confirmed().await?;
     add("untouched-many", "Peerway, nothing to do, 5,000 CRDs", OLD_API, idle, many);
 

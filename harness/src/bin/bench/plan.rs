@@ -23,9 +23,9 @@ impl Plan {
         Self {
             cpu_rounds: 25,
             cpu_slice: Duration::from_millis(500),
-            real_rounds: 5,
-            open_slice: Duration::from_millis(2_000),
-            closed_slice: Duration::from_millis(1_500),
+            real_rounds: 12,
+            open_slice: Duration::from_millis(1_500),
+            closed_slice: Duration::from_millis(1_200),
             tries: 50,
             polls: 10_000,
             watches: 5_000,

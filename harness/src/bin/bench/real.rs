@@ -80,7 +80,11 @@ async fn make_object(plane: &ControlPlane) -> Result<()> {
 async fn variants(plane: &ControlPlane) -> Result<(Vec<Variant>, Vec<Balancer>)> {
     let address = |name| -> Result<SocketAddr> { Ok(plane.address(name)?.parse()?) };
     let only_new = vec![("new".to_owned(), plane.address("new")?.to_owned())];
-    let plain = Builder::before(plane).bare().plain().start().await?;
+    // By connection, few connections may all have the same server, and others not.
+    let in_turns = || Builder::before(plane).bare().setting("affinity", json!("none"));
+    let plain = in_turns().plain().start().await?;
+    let even = in_turns().start().await?;
+    even.all_confirmed().await?;
     let fixed = Builder::of(only_new, plane.pki()).bare().plain().start().await?;
     let peerway = Builder::before(plane).bare().start().await?;
     peerway.all_confirmed().await?;
@@ -91,7 +95,7 @@ async fn variants(plane: &ControlPlane) -> Result<(Vec<Variant>, Vec<Balancer>)>
     };
     let variants = [
         ("even-plain", "Envoy without a filter", through(&plain)?, OLD_API),
-        ("even-peerway", "Peerway, nothing to do", through(&peerway)?, OLD_API),
+        ("even-peerway", "Peerway, nothing to do", through(&even)?, OLD_API),
         ("direct", "the right server directly", address("new")?, NEW_API),
         ("fixed", "Envoy without a filter, right server only", through(&fixed)?, NEW_API),
         ("rerouted", "Peerway, rerouted", through(&peerway)?, NEW_API),
@@ -102,7 +106,7 @@ async fn variants(plane: &ControlPlane) -> Result<(Vec<Variant>, Vec<Balancer>)>
         let aim = Aim { address, path };
         Variant { name, what, aim, open: Vec::new(), closed: Vec::new() }
     };
-    Ok((variants.map(variant).into(), vec![plain, fixed, peerway, mapless]))
+    Ok((variants.map(variant).into(), vec![plain, even, fixed, peerway, mapless]))
 }
 
 /// Every variant has the object asked for. The servers' own proxy needs some time to begin.

@@ -149,7 +149,8 @@ pub(crate) struct NewMaps {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Micro {
     pub(crate) name: String,
-    pub(crate) nanoseconds: f64,
+    /// A value a round.
+    pub(crate) nanoseconds: Vec<f64>,
     pub(crate) allocations: Option<u64>,
 }
 

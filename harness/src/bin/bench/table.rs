@@ -211,7 +211,8 @@ fn polling(memory: &Memory) -> String {
 fn core(micro: &[Micro]) -> String {
     let row = |one: &Micro| {
         let allocations = one.allocations.map_or_else(String::new, |count| count.to_string());
-        vec![format!("`{}`", one.name), time(one.nanoseconds), allocations]
+        let median = Spread::of(&one.nanoseconds).map_or_else(String::new, |of| time(of.median));
+        vec![format!("`{}`", one.name), median, allocations]
     };
     markdown(&["operation", "time", "allocations"], micro.iter().map(row).collect())
 }
