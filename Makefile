@@ -1,6 +1,6 @@
 # Verbs only; what they do is in .ci/ and in the harness. `make` prints them.
 .DEFAULT_GOAL := help
-.PHONY: help parts wasm check test test-core test-wasm test-real demo chaos backwards bench bench-core fuzz render
+.PHONY: help parts wasm check test test-core test-wasm test-real demo chaos backwards bench bench-core bench-docs fuzz render
 
 help: ## print these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,11 +37,14 @@ render: ## render the committed example again
 backwards: ## how often reads from three servers' caches go back in time, by connection and by request
 	@.ci/tools && cargo run --quiet --package peerway-harness --bin backwards
 
-bench: ## what Peerway costs, beside what else could be used: 10 minutes (QUICK=1: 2)
+bench: ## what Peerway costs, beside what else could be used: 11 minutes (QUICK=1: 2)
 	@.ci/tools && echo "compiling the benchmark (minutes the first time)" && cargo run --quiet --package peerway-harness --bin bench -- $(if $(QUICK),--quick)
 
 bench-core: ## micro benchmarks of the core alone
 	@cargo bench --package peerway-core --bench core
+
+bench-docs: ## the tables and pictures of docs/benchmarks.md, from the last `make bench`
+	@cargo run --quiet --package peerway-harness --bin bench -- publish target/bench.json
 
 fuzz: ## look for bytes that break what reads them (RUNS=20000 inputs each, TARGETS="request merge")
 	@RUNS=$(RUNS) TARGETS="$(TARGETS)" .ci/fuzz

@@ -39,3 +39,21 @@ fn docs() -> PathBuf {
 }
 
 const END: &str = "<!-- end -->";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_and_its_pictures_are_those_of_the_result_file() {
+        let folder = docs().join("benchmarks");
+        let results = Results::read(&folder.join("results.json")).unwrap();
+        let page = std::fs::read_to_string(docs().join("benchmarks.md")).unwrap();
+        assert!(filled(&page, &results).unwrap() == page, "publish docs/benchmarks/results.json");
+        for (name, svg) in plots::all(&results).unwrap() {
+            let kept = std::fs::read_to_string(folder.join(name)).unwrap();
+            assert!(kept == svg, "{name} is another picture: publish docs/benchmarks/results.json");
+            assert!(page.contains(&format!("benchmarks/{name}")), "the page does not show {name}");
+        }
+    }
+}
