@@ -6,6 +6,7 @@ mod rotation;
 mod sessions;
 mod strangers;
 mod table;
+mod tls;
 
 use std::path::PathBuf;
 
