@@ -23,6 +23,7 @@ pub struct ControlPlane {
     pub(crate) fetcher: Fetcher,
     /// At least two poll intervals.
     pub(crate) stale_after: Millis,
+    pub(crate) startup_wait: Millis,
     pub(crate) connect_timeout: Millis,
     pub(crate) affinity: Affinity,
     pub(crate) wasm: String,
@@ -90,6 +91,9 @@ const PROBE_TIMEOUT: Millis = Millis(1_000);
 const DISCOVERY_TIMEOUT: Millis = Millis(10_000);
 /// Several looks may fail in a row, and the map still counts.
 const STALE_AFTER_POLLS: u64 = 10;
+/// A kube-apiserver that starts together with Envoy is ready after some seconds; longer, and clients
+/// wait for one that may be gone for good.
+const STARTUP_WAIT: Millis = Millis(30_000);
 /// TCP and TLS within one site take some milliseconds, on a busy server some hundred; until it is
 /// over, a request waits for a server that does not answer.
 const CONNECT_TIMEOUT: Millis = Millis(1_000);
@@ -132,6 +136,7 @@ impl ControlPlane {
             Millis(poll.0 * STALE_AFTER_POLLS),
             values::duration(poll.0 * 2..=3_600_000),
         );
+        let startup_wait = file.or("startupWait", STARTUP_WAIT, values::duration(0..=600_000));
         let connect_timeout =
             file.or("connectTimeout", CONNECT_TIMEOUT, values::duration(10..=60_000));
         let affinity = file.or("affinity", Affinity::Connection, values::affinity);
@@ -154,6 +159,7 @@ impl ControlPlane {
             servers_tls: servers_tls?,
             fetcher: fetcher?,
             stale_after: stale_after?,
+            startup_wait: startup_wait?,
             connect_timeout: connect_timeout?,
             affinity: affinity?,
             wasm: wasm?,

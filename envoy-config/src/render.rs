@@ -22,6 +22,7 @@ enum Plugin<'a> {
         stale_after_ms: u64,
         affinity: &'a str,
         client_certificates: bool,
+        startup_wait_ms: u64,
     },
     Fetcher {
         servers: Vec<PluginServer<'a>>,
@@ -227,6 +228,7 @@ fn router_plugin(control_plane: &ControlPlane) -> String {
         stale_after_ms: control_plane.stale_after.0,
         affinity: control_plane.affinity.name(),
         client_certificates: control_plane.clients().is_some(),
+        startup_wait_ms: control_plane.startup_wait.0,
     })
 }
 

@@ -27,6 +27,11 @@ pub(crate) fn add_request_header(name: &str, value: &str) {
     let _ = hostcalls::add_map_value(MapType::HttpRequestHeaders, name, value);
 }
 
+/// Removes all headers of that name from the request.
+pub(crate) fn remove_request_header(name: &str) {
+    let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, None);
+}
+
 /// A header of the answer.
 pub(crate) fn response_header(name: &str) -> Option<Bytes> {
     hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok()?
@@ -37,6 +42,11 @@ pub(crate) fn set_response_header(name: &str, value: &str) {
     let _ = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, Some(value));
 }
 
+/// Removes all headers of that name from the answer.
+pub(crate) fn remove_response_header(name: &str) {
+    let _ = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, None);
+}
+
 /// The first bytes of the answer's body, at most `max_bytes`.
 pub(crate) fn response_body(max_bytes: usize) -> Bytes {
     use proxy_wasm::types::BufferType::HttpResponseBody;
@@ -44,9 +54,9 @@ pub(crate) fn response_body(max_bytes: usize) -> Bytes {
 }
 
 /// Puts `body` in place of the first `bytes` of the answer's body.
-pub(crate) fn replace_response_body(bytes: usize, body: &str) {
+pub(crate) fn replace_response_body(bytes: usize, body: &[u8]) {
     use proxy_wasm::types::BufferType::HttpResponseBody;
-    let _ = hostcalls::set_buffer(HttpResponseBody, 0, bytes, body.as_bytes());
+    let _ = hostcalls::set_buffer(HttpResponseBody, 0, bytes, body);
 }
 
 /// Has Envoy choose the route again, for headers that were set since it did. Envoy before 1.33 does
@@ -58,7 +68,12 @@ pub(crate) fn choose_route_again() {
 /// Answers the request here.
 pub(crate) fn reply(status: u32, content_type: &str, body: &str) {
     let headers = vec![("content-type", content_type), ("cache-control", "no-store")];
-    let _ = hostcalls::send_http_response(status, headers, Some(body.as_bytes()));
+    reply_with(status, headers, body.as_bytes());
+}
+
+/// Answers the request here, with these headers.
+pub(crate) fn reply_with(status: u32, headers: Vec<(&str, &str)>, body: &[u8]) {
+    let _ = hostcalls::send_http_response(status, headers, Some(body));
 }
 
 /// A property that a test in real Envoy has read: unknown paths kill the VM.

@@ -11,6 +11,7 @@
 
 mod fetcher;
 mod host;
+mod replaced;
 mod router;
 mod shared;
 mod test_switch;
@@ -80,7 +81,7 @@ impl RootContext for Plugin {
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
         match &self.0 {
             Role::Unconfigured => None,
-            Role::Router(router) => Some(Box::new(router::Request(Rc::clone(router)))),
+            Role::Router(router) => Some(Box::new(router::Request::new(Rc::clone(router)))),
             Role::Witness(witness) => Some(Box::new(witness::Attempt::new(Rc::clone(witness)))),
             Role::Fetcher(fetcher) => Some(Box::new(fetcher.question())),
         }

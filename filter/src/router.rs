@@ -1,4 +1,5 @@
-//! Per request: path bytes -> decision -> header edits. Never waits, fetches nothing, reads no body.
+//! Per request: path bytes -> decision -> header edits. Never waits, fetches nothing, reads no body;
+//! `replaced` has the answers that it replaces.
 //!
 //! In a healthy cluster of equal servers a request costs one host call: reading its path. With client
 //! certificates it costs one more, and for a caller with one another for each header that says who it
@@ -7,16 +8,20 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use peerway_core::answer::NOT_YET;
 use peerway_core::config::{self, Affinity};
 use peerway_core::decide::{Decision, Knowledge, Peers, Reason, decide};
-use peerway_core::edits::{destinations, edits};
+use peerway_core::discovery::Root;
+use peerway_core::edits::{OF_THE_ANSWER, destinations, edits};
 use peerway_core::identity::{self, Claim};
-use peerway_core::request::{Target, decoded_path};
+use peerway_core::negotiate;
+use peerway_core::request::{Scope, Target, decoded_path};
 use peerway_core::serving_map::ServingMap;
 use peerway_core::snapshot;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
+use crate::replaced::Replaced;
 use crate::{host, shared, test_switch, witness};
 
 /// How often a worker looks for a new map, in milliseconds.
@@ -25,6 +30,8 @@ const TICK_MS: u64 = 50;
 /// What the requests of one worker share.
 pub(crate) struct Router {
     config: config::Router,
+    /// When Envoy came to know these servers.
+    started_ms: u64,
     held: RefCell<Held>,
     certificates: RefCell<identity::Known>,
     /// As of the last tick: certificates end by it.
@@ -41,6 +48,8 @@ struct Held {
     generation: u64,
     map: Option<Rc<ServingMap>>,
     expired: bool,
+    /// Whether servers that were never read are still waited for.
+    starting: bool,
 }
 
 impl Router {
@@ -49,6 +58,7 @@ impl Router {
             host::Counter::define(&format!("peerway_requests_total;reason={}", reason.name()))
         };
         let router = Self {
+            started_ms: shared::started_ms(&config.servers, host::now_ms()),
             config,
             held: RefCell::default(),
             certificates: RefCell::default(),
@@ -64,10 +74,12 @@ impl Router {
 
     /// Takes a new map if there is one, and notices when the old one is no longer renewed.
     pub(crate) fn on_tick(&self) {
-        self.now_ms.set(host::now_ms());
-        let Some((generation, renewed_ms)) = shared::beat() else { return };
+        let now_ms = host::now_ms();
+        self.now_ms.set(now_ms);
         let mut held = self.held.borrow_mut();
-        held.expired = self.now_ms.get().saturating_sub(renewed_ms) > self.config.stale_after_ms;
+        held.starting = now_ms.saturating_sub(self.started_ms) < self.config.startup_wait_ms;
+        let Some((generation, renewed_ms)) = shared::beat() else { return };
+        held.expired = now_ms.saturating_sub(renewed_ms) > self.config.stale_after_ms;
         if held.generation == generation {
             return;
         }
@@ -81,28 +93,40 @@ impl Router {
         }
     }
 
-    fn decide(&self, path: &[u8]) -> Decision {
-        let Some(path) = decoded_path(path) else { return Decision::Untouched };
+    /// What becomes of a request, and which merged document answers it if one does.
+    fn decide(&self, path: &[u8]) -> (Decision, Option<Root>) {
+        let Some(path) = decoded_path(path) else { return (Decision::Untouched, None) };
+        let target = match Target::of(&path) {
+            Target::Discovery(..) => {
+                let accept = host::request_header("accept").unwrap_or_default();
+                negotiate::target(&path, &String::from_utf8_lossy(&accept))
+            }
+            target => target,
+        };
         let held = self.held.borrow();
         let knowledge = match &held.map {
+            Some(map) if held.expired => Knowledge::Expired(map),
+            map if held.starting => Knowledge::Starting(map.as_deref()),
             None => Knowledge::NoMap,
-            Some(_) if held.expired => Knowledge::Expired,
             Some(map) => Knowledge::Map(map),
         };
-        let by_turn = |turn| decide(Target::of(&path), &self.config.servers, knowledge, turn);
+        let by_turn = |turn| decide(target, &self.config.servers, knowledge, turn);
         let turn = self.turn.get();
-        let decision = by_turn(turn);
+        let mut decision = by_turn(turn);
         if decision == Decision::Untouched {
-            return decision;
+            return (decision, None);
         }
         match self.config.affinity {
             // Only now, since asking for it costs a call of the host.
-            Affinity::Connection => by_turn(host::connection_number() as usize),
-            Affinity::None => {
-                self.turn.set(turn.wrapping_add(1));
-                decision
-            }
+            Affinity::Connection => decision = by_turn(host::connection_number() as usize),
+            Affinity::None => self.turn.set(turn.wrapping_add(1)),
         }
+        let root = match (&decision, target) {
+            (Decision::Merged(_), Target::Discovery(Scope::Core, _)) => Some(Root::Core),
+            (Decision::Merged(_), Target::Discovery(Scope::Named, _)) => Some(Root::Named),
+            _ => None,
+        };
+        (decision, root)
     }
 
     /// Says for the caller who it is, when it has shown a certificate. Returns why it is to be refused.
@@ -130,15 +154,19 @@ impl Router {
             host::set_request_header(edit.name, &edit.value);
         }
         host::choose_route_again();
-        if let Decision::Peers(Peers { reason, once, order, .. }) = decision {
+        if let Decision::Peers(Peers { once, order, .. })
+        | Decision::Merged(Peers { once, order, .. }) = decision
+        {
             // Behind a connection through the server, somebody else's 404 means something else.
             if !once {
                 let list = destinations(order, &self.config.servers);
                 host::set_filter_state(witness::LIST, list.as_bytes());
             }
+        }
+        if let Some(reason) = decision.reason() {
             host::set_filter_state("peerway_reason", reason.name().as_bytes());
             let of_reason = Reason::ALL.iter().zip(&self.decisions);
-            for (_, counter) in of_reason.filter(|(known, _)| *known == reason) {
+            for (_, counter) in of_reason.filter(|(known, _)| **known == reason) {
                 counter.increment();
             }
         }
@@ -146,22 +174,53 @@ impl Router {
 }
 
 /// One request.
-pub(crate) struct Request(pub(crate) Rc<Router>);
+pub(crate) struct Request {
+    router: Rc<Router>,
+    /// There when its answer is to be replaced.
+    replaced: Option<Box<Replaced>>,
+}
+
+impl Request {
+    pub(crate) fn new(router: Rc<Router>) -> Self {
+        Self { router, replaced: None }
+    }
+}
 
 impl Context for Request {}
 
 impl HttpContext for Request {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        if let Some(why) = self.0.vouch() {
+        if let Some(why) = self.router.vouch() {
             host::reply(401, "application/json", &identity::refusal(why));
             return Action::Pause;
         }
-        if let Some(path) = host::request_header(":path") {
-            test_switch::panic_if_asked(&path, "router");
-            let decision = self.0.decide(&path);
-            if decision != Decision::Untouched {
-                self.0.carry_out(&decision);
-            }
+        let Some(path) = host::request_header(":path") else { return Action::Continue };
+        test_switch::panic_if_asked(&path, "router");
+        let (decision, root) = self.router.decide(&path);
+        if decision == Decision::Untouched {
+            return Action::Continue;
+        }
+        if let Some(root) = root {
+            self.replaced = Some(Box::new(Replaced::new(root)));
+            OF_THE_ANSWER.iter().for_each(|name| host::remove_request_header(name));
+        }
+        self.router.carry_out(&decision);
+        if decision == Decision::NotYet {
+            let headers = vec![("content-type", "application/json"), ("retry-after", "1")];
+            host::reply_with(503, headers, NOT_YET.as_bytes());
+            return Action::Pause;
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        let replaced = self.replaced.as_mut();
+        replaced.map_or(Action::Continue, |replaced| replaced.on_headers(end_of_stream))
+    }
+
+    fn on_http_response_body(&mut self, body_bytes: usize, _: bool) -> Action {
+        if let Some(replaced) = &mut self.replaced {
+            replaced.on_body(body_bytes);
         }
         Action::Continue
     }

@@ -1,8 +1,11 @@
 //! What the VMs of one Envoy share: who writes what, and in which order.
 //!
-//! Only the fetcher that holds the lease writes the map, its beat, documents and status. The map is
-//! written before the beat that announces it, so a worker that sees a generation finds its map.
+//! Only the fetcher that holds the lease writes the map, its beat, documents and status. Merged
+//! documents are written before the map that speaks of them, and that before the beat that announces
+//! it, so a worker that sees a generation finds its map and its documents, or newer ones.
 
+use peerway_core::cluster::MergedDocument;
+use peerway_core::discovery::Root;
 use peerway_core::lease;
 use peerway_core::record::{Document, Status};
 use peerway_core::servers::Server;
@@ -14,6 +17,9 @@ const BEAT: &str = "peerway.beat";
 const MAP: &str = "peerway.map";
 const STATUS: &str = "peerway.status";
 const REFRESH: &str = "peerway.refresh";
+const MERGED_CORE: &str = "peerway.merged.api";
+const MERGED_NAMED: &str = "peerway.merged.apis";
+const STARTED: &str = "peerway.started";
 
 /// Generation of the map, and when the fetcher last renewed it.
 pub(crate) fn beat() -> Option<(u64, u64)> {
@@ -33,6 +39,35 @@ pub(crate) fn map() -> Option<Vec<u8>> {
 /// Puts a new snapshot in place.
 pub(crate) fn set_map(snapshot: &[u8]) {
     host::set_shared_data(MAP, snapshot, None);
+}
+
+/// The merged document of a root, if there is one that can be read.
+pub(crate) fn merged(root: Root) -> Option<MergedDocument> {
+    MergedDocument::from_bytes(host::shared_data(merged_key(root)).0?).ok()
+}
+
+/// Puts a new merged document in place, before the map that speaks of it.
+pub(crate) fn set_merged(root: Root, document: &MergedDocument) {
+    host::set_shared_data(merged_key(root), &document.to_bytes(), None);
+}
+
+fn merged_key(root: Root) -> &'static str {
+    match root {
+        Root::Core => MERGED_CORE,
+        Root::Named => MERGED_NAMED,
+    }
+}
+
+/// When the first of the VMs started that know these servers; that is now if none did before.
+pub(crate) fn started_ms(servers: &[Server], now_ms: u64) -> u64 {
+    let addresses = servers.iter().map(|server| format!(".{}", server.address));
+    let key = format!("{STARTED}{}", addresses.collect::<String>());
+    let (started, read) = host::shared_data(&key);
+    if let Some((started_ms, _)) = started.as_deref().and_then(lease::read_pair) {
+        return started_ms;
+    }
+    host::set_shared_data(&key, &lease::pair(now_ms, 0), read);
+    now_ms
 }
 
 /// The lease, for [`lease::claim`], and what [`set_lease`] needs.

@@ -128,7 +128,7 @@ impl HttpContext for Attempt {
             (true, true) => {}
         }
         if says_not_known(&host::response_body(MAX_BODY_BYTES as usize)) && self.weigh() {
-            host::replace_response_body(body_bytes, DOUBTED);
+            host::replace_response_body(body_bytes, DOUBTED.as_bytes());
         }
         Action::Continue
     }

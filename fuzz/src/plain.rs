@@ -3,7 +3,7 @@
 use peerway_core::discovery::{
     Form, GroupVersion, Reading, Root, read_group_versions, read_resources,
 };
-use peerway_core::request::{Scope, Target, decoded_path};
+use peerway_core::request::{self, Scope, Target, decoded_path};
 
 use crate::input::lines;
 
@@ -17,7 +17,11 @@ pub(crate) fn check(data: &[u8]) {
             let read = decoded_path(path.as_bytes());
             let scope = Scope::GroupVersion(gv.group.as_bytes(), gv.version.as_bytes());
             let asks_for = read.as_deref().map(Target::of);
-            assert_eq!(asks_for, Some(Target::Discovery(scope)), "{path} asks for something else");
+            assert_eq!(
+                asks_for,
+                Some(Target::Discovery(scope, request::Form::Plain)),
+                "{path} asks for something else"
+            );
         }
     }
     let gv = GroupVersion { group: "apps".to_owned(), version: "v1".to_owned() };

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use peerway_core::cluster::MergedDocument;
 use peerway_core::config::Fetcher;
 use peerway_core::poll::{Answer, Call, Effect, Event, Poller};
 use peerway_core::record::{Document, Status};
@@ -135,6 +136,9 @@ impl World {
             Effect::Renew(generation) => {
                 let published = self.published.as_ref().map(|(generation, _)| *generation);
                 assert_eq!(published, Some(generation), "another map is renewed than is there");
+            }
+            Effect::PublishDocument(_, document) => {
+                assert_eq!(MergedDocument::from_bytes(document.to_bytes()), Ok(document));
             }
             Effect::Count(at, _) => assert!(SERVERS.get(at).is_some()),
             Effect::Log(line) => assert!(!line.is_empty()),

@@ -9,7 +9,7 @@ use crate::sealed::sealed;
 const NOW_MS: u64 = 1_000_000;
 
 pub(crate) fn check(data: &[u8]) {
-    for bytes in [data.to_vec(), sealed(data)] {
+    for bytes in [data.to_vec(), sealed(2, data)] {
         if let Some(status) = Status::from_bytes(bytes.clone()) {
             assert_eq!(Status::from_bytes(status.to_bytes()).as_ref(), Some(&status));
             for server in &*SERVERS {

@@ -39,8 +39,10 @@ pub(crate) fn check(data: &[u8]) {
             assert!(!part.contains(&b'/'), "{api:?}");
         }
     }
-    let maps = MAPS.iter().flatten().map(Knowledge::Map);
-    for knowledge in maps.chain([Knowledge::NoMap, Knowledge::Expired]) {
+    let with_map =
+        |map| [Knowledge::Map(map), Knowledge::Expired(map), Knowledge::Starting(Some(map))];
+    let maps = MAPS.iter().flatten().flat_map(with_map);
+    for knowledge in maps.chain([Knowledge::NoMap, Knowledge::Starting(None)]) {
         let decision = decide(target, &*SERVERS, knowledge, data.len());
         assert_eq!(decide(target, &*SERVERS, knowledge, data.len()), decision, "no chance in it");
         check_decision(target, &decision, &*SERVERS);
@@ -49,7 +51,7 @@ pub(crate) fn check(data: &[u8]) {
 
 fn check_decision(target: Target<'_>, decision: &Decision, servers: &[Server]) {
     let connects = matches!(target, Target::Resource(api) if api.connects_through());
-    if let Decision::Peers(peers) = decision {
+    if let Decision::Peers(peers) | Decision::Merged(peers) = decision {
         let all = ServerSet::first(servers.len());
         assert!(!peers.order.is_empty() && peers.order.iter().all(|id| all.contains(id.index())));
         assert_eq!(peers.once, connects, "what may have been executed is not sent again");

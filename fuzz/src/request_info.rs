@@ -21,7 +21,7 @@ pub(crate) fn check(data: &[u8]) {
     };
     let api = match Target::of(&path) {
         Target::Resource(api) => api,
-        Target::Discovery(_) => return assert_eq!(info.kind, Kind::NonResource),
+        Target::Discovery(..) => return assert_eq!(info.kind, Kind::NonResource),
         Target::Other => return assert_ne!(info.kind, Kind::Resource),
     };
     assert_eq!(info.kind, Kind::Resource);

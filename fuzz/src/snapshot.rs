@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use peerway_core::decide::{Knowledge, decide};
-use peerway_core::request::{Api, Scope, Target};
+use peerway_core::request::{Api, Form, Scope, Target};
 use peerway_core::servers::ServerSet;
 use peerway_core::serving_map::Rows;
 use peerway_core::snapshot::{SnapshotError, decode, encode};
@@ -16,9 +16,10 @@ const API: Api<'static> =
 
 pub(crate) fn check(data: &[u8]) {
     let _ = decode(data.to_vec(), &*SERVERS).map_err(|error| error.to_string());
-    match decode(sealed(data), &*SERVERS) {
+    match decode(sealed(2, data), &*SERVERS) {
         Ok(map) => {
-            for target in [Target::Resource(API), Target::Discovery(Scope::Cluster)] {
+            for target in [Target::Resource(API), Target::Discovery(Scope::Cluster, Form::OpenApi)]
+            {
                 decide(target, &*SERVERS, Knowledge::Map(&map), 0);
             }
         }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
 use peerway_core::apis::Apis;
+use peerway_core::cluster::{self, Source};
 use peerway_core::decide::Knowledge;
 use peerway_core::discovery::{ACCEPT, Root, read_aggregated};
 use peerway_core::servers::{MAX_SERVERS, Server};
@@ -125,7 +126,16 @@ impl Plane {
         };
         let views: Vec<_> =
             known.iter().map(|known| View { apis: known.apis.as_ref(), ..view(known) }).collect();
-        let map = snapshot::decode(snapshot::encode(&servers, &build(&views)), &servers)
+        let mut rows = build(&views);
+        for root in [Root::Core, Root::Named] {
+            let sources: Vec<_> = known.iter().map(|known| known.source(root)).collect();
+            // A running Peerway shows no documents: what it lists has to do then.
+            if sources.iter().flatten().all(|source| !source.body.is_empty()) {
+                cluster::settle(root, &sources, &mut rows)
+                    .map_err(|error| format!("{}: {error}", root.path()))?;
+            }
+        }
+        let map = snapshot::decode(snapshot::encode(&servers, &rows), &servers)
             .map_err(|error| format!("the servers make no map: {error}"))?;
         Ok(Self { known, servers, map: has_map.then_some(map) })
     }
@@ -142,6 +152,12 @@ impl Plane {
 }
 
 impl Known {
+    fn source(&self, root: Root) -> Option<Source<'_>> {
+        let body = self.documents.get(root).unwrap_or_default();
+        self.apis.as_ref()?;
+        Some(Source { name: &self.name, standing: self.standing, body })
+    }
+
     /// A server that was read just now.
     fn confirmed(name: String, address: String, apis: Apis, documents: Documents) -> Self {
         let standing = Standing::Confirmed;

@@ -33,6 +33,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(shortest.fetcher.probe_timeout, Millis(1_000));
     assert_eq!(shortest.fetcher.discovery_timeout, Millis(10_000));
     assert_eq!(shortest.stale_after, Millis(10_000));
+    assert_eq!(shortest.startup_wait, Millis(30_000));
     assert_eq!(shortest.connect_timeout, Millis(1_000));
     assert_eq!((shortest.admin, shortest.access_log, shortest.debug), (None, None, false));
 }
@@ -70,6 +71,7 @@ fetcher:
   probeTimeout: 1
   discoveryTimeout: 1h
 staleAfter: 1s
+startupWait: 11m
 connectTimeout: 0s
 admin: 0.0.0.0:9901
 accessLog: "a\nb"
@@ -96,13 +98,14 @@ extra: 1
         "fetcher.probeTimeout: the number 1 (quotes make it text) instead of text",
         r#"fetcher.discoveryTimeout: "1h" is not a duration, such as 250ms, 1s or 2m"#,
         r#"staleAfter: "1s" is out of bounds, 2000ms to 3600000ms are possible"#,
+        r#"startupWait: "11m" is out of bounds, 0ms to 600000ms are possible"#,
         r#"connectTimeout: "0s" is out of bounds, 10ms to 60000ms are possible"#,
         "wasm: missing",
         r#"admin: "0.0.0.0:9901" is not a loopback address: whoever reaches it needs no credentials"#,
         r#"accessLog: "a\nb" has a control character in it"#,
         r#"debug: the text "yes" instead of true or false"#,
         "extra: unknown, known here: version, listen, frontProxy, servers, serversTls, fetcher, \
-         staleAfter, connectTimeout, affinity, wasm, admin, accessLog, debug",
+         staleAfter, startupWait, connectTimeout, affinity, wasm, admin, accessLog, debug",
     ];
     let problems = ControlPlane::from_yaml(wrong).unwrap_err().to_string();
     assert_eq!(problems.lines().collect::<Vec<_>>(), expected);

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use peerway_core::apis::{Apis, Origin};
 use peerway_core::decide::{Decision, Knowledge, Reason, decide};
-use peerway_core::request::{Api, Scope, Target, decoded_path};
+use peerway_core::request::{Api, Form, Scope, Target, decoded_path};
 use peerway_core::servers::{MAX_SERVERS, Server, ServerId, ServerSet};
 use peerway_core::serving_map::{ServingMap, Standing, View, build};
 use peerway_core::snapshot;
@@ -134,17 +134,20 @@ impl Skew {
         let Some(path) = decoded_path(target.as_bytes()) else {
             return (Outcome::Other, None);
         };
-        let read = Target::of(&path);
+        // A log does not tell which form of discovery was asked for: taken as the aggregated one,
+        // which is what clients have asked for since 1.26.
+        let read = match Target::of(&path) {
+            Target::Discovery(scope @ (Scope::Core | Scope::Named), Form::Plain) => {
+                Target::Discovery(scope, Form::Aggregated)
+            }
+            read => read,
+        };
         let outcome = match read {
             Target::Other => Outcome::Other,
             Target::Resource(api) => self.resource(api),
-            Target::Discovery(scope) => self.discovery(scope, &path),
+            Target::Discovery(scope, form) => self.discovery(scope, form, &path),
         };
-        let reason = match self.decision(read, 0) {
-            Decision::Peers(peers) => Some(peers.reason),
-            Decision::Untouched | Decision::PoolOnce => None,
-        };
-        (outcome, reason)
+        (outcome, self.decision(read, 0).reason())
     }
 
     fn decision(&self, target: Target<'_>, turn: usize) -> Decision {
@@ -190,8 +193,8 @@ impl Skew {
         share(with_parent.without(listed_by).len(), with_parent.len())
     }
 
-    fn discovery(&self, scope: Scope<'_>, path: &[u8]) -> Outcome {
-        let (key, shown) = scope_key(scope, path);
+    fn discovery(&self, scope: Scope<'_>, form: Form, path: &[u8]) -> Outcome {
+        let (key, shown) = scope_key(scope, form);
         let Some(&Coverage { some, all }) = self.coverage.get(&key) else {
             return Outcome::Unlisted;
         };
@@ -202,10 +205,8 @@ impl Skew {
             |set: ServerSet, id: ServerId| -> f64 { u8::from(!set.contains(id.index())).into() };
         let odds = |false_404: f64, short: f64| Odds { false_404, incomplete: short - false_404 };
         let plain = odds(self.mean(|id| lacks(some, id)), self.mean(|id| lacks(all, id)));
-        // A log does not tell which form was asked for: taken as the one that is merged, which is
-        // what clients have asked for since 1.26.
         let built_in = if path == b"/apis" { Odds::default() } else { plain };
-        let target = Target::Discovery(scope);
+        let target = Target::Discovery(scope, form);
         let peerway = odds(
             self.peerway_odds(target, |id| lacks(some, id)),
             self.peerway_odds(target, |id| lacks(all, id)),
@@ -224,6 +225,7 @@ impl Skew {
     fn peerway_odds(&self, target: Target<'_>, odds: impl Fn(ServerId) -> f64) -> f64 {
         let over_turns = |turn| match self.decision(target, turn) {
             Decision::Untouched | Decision::PoolOnce => self.mean(&odds),
+            Decision::Merged(_) | Decision::NotYet => 0.0,
             Decision::Peers(peers) => {
                 let asks_on = matches!(target, Target::Resource(_)) && !peers.once;
                 let asked = if asks_on { peers.order.len() } else { 1 };
@@ -244,15 +246,13 @@ fn group_version(key: &str) -> &str {
 
 /// Discovery as a client asks for it: where its coverage is kept, and its path for people. The
 /// document of a group names versions only; all others have every resource.
-fn scope_key(scope: Scope<'_>, path: &[u8]) -> (String, String) {
+fn scope_key(scope: Scope<'_>, form: Form) -> (String, String) {
     let text = String::from_utf8_lossy;
-    let root = path.split(|byte| *byte == b'/').find(|segment| !segment.is_empty());
-    let openapi = root == Some(b"openapi");
-    let prefix = if openapi { "/openapi/v3" } else { "" };
+    let prefix = if form == Form::OpenApi { "/openapi/v3" } else { "" };
     match scope {
-        Scope::Cluster if openapi => ("openapi".into(), "/openapi".into()),
-        Scope::Cluster if root == Some(b"api") => ("/v1".into(), "/api".into()),
-        Scope::Cluster => ("apis".into(), "/apis".into()),
+        Scope::Cluster => ("openapi".into(), "/openapi".into()),
+        Scope::Core => ("/v1".into(), "/api".into()),
+        Scope::Named => ("apis".into(), "/apis".into()),
         Scope::Group(group) => {
             (format!("{}/", text(group)), format!("{prefix}/apis/{}", text(group)))
         }

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::sorted;
+
 /// Most APIs that one server may list. Bounds memory and time whatever a server sends; a cluster
 /// with 5,000 CRDs lists about 10,000.
 pub const MAX_APIS: usize = 100_000;
@@ -84,7 +86,7 @@ impl Apis {
 /// From keys that were in an [`Apis`] before; malformed ones are left out.
 impl FromIterator<(String, Origin)> for Apis {
     fn from_iter<I: IntoIterator<Item = (String, Origin)>>(keys: I) -> Self {
-        Self(keys.into_iter().filter(|(key, _)| key.matches('/').count() == 3).collect())
+        Self(sorted::map(keys.into_iter().filter(|(key, _)| key.matches('/').count() == 3)))
     }
 }
 

@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use serde::Deserialize;
-
+use crate::discovery::Excerpt;
+use crate::json::{Fields, Json, Needed};
 use crate::servers::{MAX_SERVERS, Server};
 
 /// What a plugin is to do.
@@ -27,6 +27,8 @@ pub struct Router {
     pub servers: Vec<Server>,
     /// Age from which a map that was not renewed counts as none, in milliseconds.
     pub stale_after_ms: u64,
+    /// How long after Envoy's start a server that was never read is waited for, in milliseconds.
+    pub startup_wait_ms: u64,
     /// Whether clients are asked for certificates, and those that they show are verified.
     pub client_certificates: bool,
     /// Which of equally good servers is asked first.
@@ -34,8 +36,7 @@ pub struct Router {
 }
 
 /// Which of equally good servers is asked first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Affinity {
     /// For all requests of one connection the same.
     Connection,
@@ -61,37 +62,6 @@ pub struct Fetcher {
     pub discovery_timeout_ms: u64,
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "role", rename_all = "lowercase", deny_unknown_fields)]
-enum Raw {
-    #[serde(rename_all = "camelCase")]
-    Router {
-        servers: Vec<RawServer>,
-        stale_after_ms: f64,
-        #[serde(default)]
-        affinity: Affinity,
-        #[serde(default)]
-        client_certificates: bool,
-    },
-    Witness {},
-    #[serde(rename_all = "camelCase")]
-    Fetcher {
-        servers: Vec<RawServer>,
-        cluster: String,
-        authority: String,
-        poll_interval_ms: f64,
-        probe_timeout_ms: f64,
-        discovery_timeout_ms: f64,
-    },
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawServer {
-    name: String,
-    address: String,
-}
-
 /// Every problem of a configuration, each with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(Vec<String>);
@@ -105,77 +75,134 @@ impl fmt::Display for ConfigError {
 impl Config {
     /// Reads the configuration of one plugin.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ConfigError> {
-        let raw =
-            serde_json::from_slice(bytes).map_err(|error| ConfigError(vec![error.to_string()]))?;
-        let mut problems = Problems::default();
-        let config = match raw {
-            Raw::Witness {} => Self::Witness,
-            Raw::Router { servers, stale_after_ms, affinity, client_certificates } => {
-                Self::Router(Router {
-                    servers: problems.servers(servers),
-                    stale_after_ms: problems.milliseconds("staleAfterMs", stale_after_ms),
-                    affinity,
-                    client_certificates,
-                })
-            }
-            Raw::Fetcher {
-                servers,
-                cluster,
-                authority,
-                poll_interval_ms,
-                probe_timeout_ms,
-                discovery_timeout_ms,
-            } => Self::Fetcher(Fetcher {
-                servers: problems.servers(servers),
-                cluster: problems.text("cluster", cluster),
-                authority: problems.text("authority", authority),
-                poll_interval_ms: problems.milliseconds("pollIntervalMs", poll_interval_ms),
-                probe_timeout_ms: problems.milliseconds("probeTimeoutMs", probe_timeout_ms),
-                discovery_timeout_ms: problems
-                    .milliseconds("discoveryTimeoutMs", discovery_timeout_ms),
+        let only = |problem: String| ConfigError(vec![problem]);
+        let json: Json<'_> =
+            serde_json::from_slice(bytes).map_err(|error| only(error.to_string()))?;
+        let fields = json.object().map_err(|needed| only(needed.to_string()))?;
+        let mut object = Object { fields, problems: Vec::new() };
+        let config = match &*object.text("role") {
+            "router" => Self::Router(Router {
+                servers: object.servers(),
+                stale_after_ms: object.milliseconds("staleAfterMs", 1),
+                startup_wait_ms: object.milliseconds("startupWaitMs", 0),
+                client_certificates: object.flag("clientCertificates"),
+                affinity: object.affinity(),
             }),
+            "witness" => Self::Witness,
+            "fetcher" => Self::Fetcher(Fetcher {
+                servers: object.servers(),
+                cluster: object.text("cluster"),
+                authority: object.text("authority"),
+                poll_interval_ms: object.milliseconds("pollIntervalMs", 1),
+                probe_timeout_ms: object.milliseconds("probeTimeoutMs", 1),
+                discovery_timeout_ms: object.milliseconds("discoveryTimeoutMs", 1),
+            }),
+            role => {
+                let found = Excerpt::of(role.as_bytes());
+                return Err(only(format!("role: {found}, known are router, witness and fetcher")));
+            }
         };
-        if problems.0.is_empty() { Ok(config) } else { Err(ConfigError(problems.0)) }
+        object.unknown_fields();
+        if object.problems.is_empty() { Ok(config) } else { Err(ConfigError(object.problems)) }
     }
 }
 
-#[derive(Default)]
-struct Problems(Vec<String>);
+/// A configuration that is being read; what is wrong with it is gathered.
+struct Object<'a> {
+    fields: Fields<'a>,
+    problems: Vec<String>,
+}
 
-impl Problems {
-    fn servers(&mut self, raw: Vec<RawServer>) -> Vec<Server> {
-        if raw.is_empty() || raw.len() > MAX_SERVERS {
-            self.0.push(format!("servers: {} of them, 1 to {MAX_SERVERS} are possible", raw.len()));
-        }
-        for (at, server) in raw.iter().enumerate() {
-            // What it is joined with in a header, and what could not be in one.
-            let in_header = |byte: u8| byte.is_ascii_graphic() && byte != b',';
-            if server.address.is_empty() || !server.address.bytes().all(in_header) {
-                self.0.push(format!("servers[{at}].address: {:?} is no ip:port", server.address));
-            }
-            let earlier = raw.iter().take(at);
-            for other in earlier.filter(|o| o.address == server.address || o.name == server.name) {
-                self.0.push(format!("servers[{at}]: same name or address as {:?}", other.name));
-            }
-        }
-        raw.into_iter().map(|RawServer { name, address }| Server { name, address }).collect()
+impl<'a> Object<'a> {
+    /// A field as `read` reads it; nothing of it where it cannot be read.
+    fn take<T: Default>(&mut self, name: &str, read: fn(Json<'a>) -> Result<T, Needed>) -> T {
+        read(self.fields.take(name)).unwrap_or_else(|needed| {
+            self.problems.push(format!("{name}: {needed}"));
+            T::default()
+        })
     }
 
-    fn milliseconds(&mut self, field: &str, value: f64) -> u64 {
-        const MAX_MS: f64 = 86_400_000.0;
-        if (1.0..=MAX_MS).contains(&value) && value.fract() == 0.0 {
+    fn text(&mut self, name: &str) -> String {
+        let text = self.take(name, Json::text);
+        if text.is_empty() {
+            self.problems.push(format!("{name}: empty"));
+        }
+        text.to_string()
+    }
+
+    /// `false` where there is none.
+    fn flag(&mut self, name: &str) -> bool {
+        self.take(name, Json::flag)
+    }
+
+    fn affinity(&mut self) -> Affinity {
+        match &*self.take("affinity", Json::text) {
+            "connection" => Affinity::Connection,
+            "" | "none" => Affinity::None,
+            other => {
+                let found = Excerpt::of(other.as_bytes());
+                self.problems.push(format!("affinity: {found}, known are connection and none"));
+                Affinity::None
+            }
+        }
+    }
+
+    fn milliseconds(&mut self, name: &str, least: u32) -> u64 {
+        const MAX_MS: u32 = 86_400_000;
+        let value = self.take(name, Json::number);
+        if (f64::from(least)..=f64::from(MAX_MS)).contains(&value) && value.fract() == 0.0 {
             return value as u64;
         }
-        self.0.push(format!("{field}: {value}, a whole number from 1 to {MAX_MS} is needed"));
+        self.problems.push(format!("{name}: no whole number from {least} to {MAX_MS}"));
         0
     }
 
-    fn text(&mut self, field: &str, value: String) -> String {
-        if value.is_empty() {
-            self.0.push(format!("{field}: empty"));
+    fn servers(&mut self) -> Vec<Server> {
+        let read = self.take("servers", |json| json.list(server)).unwrap_or_default();
+        if read.is_empty() || read.len() > MAX_SERVERS {
+            let found = read.len();
+            self.problems
+                .push(format!("servers: {found} of them, 1 to {MAX_SERVERS} are possible"));
         }
-        value
+        let mut servers: Vec<Server> = Vec::with_capacity(read.len());
+        for (at, (server, unknown)) in read.into_iter().enumerate() {
+            if let Some(unknown) = unknown {
+                self.unknown_field(&format!("servers[{at}].{unknown}"));
+            }
+            // What it is joined with in a header, and what could not be in one.
+            let in_header = |byte: u8| byte.is_ascii_graphic() && byte != b',';
+            if server.address.is_empty() || !server.address.bytes().all(in_header) {
+                let found = Excerpt::of(server.address.as_bytes());
+                self.problems.push(format!("servers[{at}].address: {found} is no ip:port"));
+            }
+            let same = |o: &&Server| o.address == server.address || o.name == server.name;
+            for other in servers.iter().filter(same) {
+                let found = Excerpt::of(other.name.as_bytes());
+                self.problems.push(format!("servers[{at}]: same name or address as {found}"));
+            }
+            servers.push(server);
+        }
+        servers
     }
+
+    /// What was not taken.
+    fn unknown_fields(&mut self) {
+        let names: Vec<_> = self.fields.names().map(ToOwned::to_owned).collect();
+        names.iter().for_each(|name| self.unknown_field(name));
+    }
+
+    fn unknown_field(&mut self, name: &str) {
+        self.problems.push(format!("{}: unknown field", Excerpt::of(name.as_bytes())));
+    }
+}
+
+/// One server, and the name of a field that no server has.
+fn server(json: Json<'_>) -> Result<(Server, Option<String>), Needed> {
+    let mut fields = json.object()?;
+    let name = fields.take("name").text()?.to_string();
+    let address = fields.take("address").text()?.to_string();
+    let unknown = fields.names().next().map(ToOwned::to_owned);
+    Ok((Server { name, address }, unknown))
 }
 
 #[cfg(test)]
@@ -188,12 +215,13 @@ mod tests {
     #[test]
     fn each_role_is_read() {
         assert_eq!(Config::from_json(br#"{"role":"witness"}"#), Ok(Config::Witness));
-        let router = br#"{"role":"router","servers":[{"name":"a","address":"127.0.0.1:1"}],"staleAfterMs":10000.0,"affinity":"connection","clientCertificates":true}"#;
+        let router = br#"{"role":"router","servers":[{"name":"a","address":"127.0.0.1:1"}],"staleAfterMs":10000.0,"startupWaitMs":0,"affinity":"connection","clientCertificates":true}"#;
         let server = Server { name: "a".into(), address: "127.0.0.1:1".into() };
         let affinity = Affinity::Connection;
         let expected = Router {
             servers: vec![server],
             stale_after_ms: 10_000,
+            startup_wait_ms: 0,
             affinity,
             client_certificates: true,
         };
@@ -209,8 +237,8 @@ mod tests {
             "servers[0].address",
             "servers[1]: same",
             "cluster: empty",
-            "pollIntervalMs: 0",
-            "probeTimeoutMs: 1.5",
+            "pollIntervalMs: no whole number",
+            "probeTimeoutMs: no whole number",
         ] {
             assert!(error.contains(culprit), "{culprit} in {error}");
         }
@@ -218,7 +246,16 @@ mod tests {
 
     #[test]
     fn unknown_fields_and_roles_are_refused() {
-        for bad in [r#"{"role":"witness","x":1}"#, r#"{"role":"king"}"#, "{}", "", "\u{0}"] {
+        for bad in [
+            r#"{"role":"witness","x":1}"#,
+            r#"{"role":"witness","servers":[]}"#,
+            r#"{"role":"king"}"#,
+            r#"{"role":7}"#,
+            "[]",
+            "{}",
+            "",
+            "\u{0}",
+        ] {
             assert!(Config::from_json(bad.as_bytes()).is_err(), "{bad}");
         }
     }

@@ -5,9 +5,9 @@
 //! absent. Subresources count on their own; verbs, namespaces and names take no part. Knows no
 //! clock: whether a map is too old is the caller's to say.
 
-use crate::request::{Api, Scope, Target};
+use crate::request::{Api, Form, Scope, Target};
 use crate::servers::{Server, ServerId, ServerSet};
-use crate::serving_map::ServingMap;
+use crate::serving_map::{Page, ServingMap};
 
 /// The one reason of a decision: the same in metric, access log and debug header. A request that is
 /// left untouched has none.
@@ -19,7 +19,13 @@ pub enum Reason {
     ListedByUnconfirmed,
     /// No server is known to list it: all are asked.
     ListedByNobody,
-    /// Discovery, while servers differ: answered by one that lists the most.
+    /// Discovery, while servers differ: answered by one that has everything that it speaks of.
+    HasEverything,
+    /// Discovery, and no server has everything: the merged document.
+    Merged,
+    /// Discovery, while some server was never read and is still waited for: to be asked again.
+    Starting,
+    /// OpenAPI, while servers differ: answered by one that lists the most.
     FullestServer,
     /// No map yet: all servers are asked.
     NoMap,
@@ -29,10 +35,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the metric's definition.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::ListedBySome,
         Self::ListedByUnconfirmed,
         Self::ListedByNobody,
+        Self::HasEverything,
+        Self::Merged,
+        Self::Starting,
         Self::FullestServer,
         Self::NoMap,
         Self::MapExpired,
@@ -44,6 +53,9 @@ impl Reason {
             Self::ListedBySome => "listed-by-some",
             Self::ListedByUnconfirmed => "listed-by-unconfirmed",
             Self::ListedByNobody => "listed-by-nobody",
+            Self::HasEverything => "has-everything",
+            Self::Merged => "merged",
+            Self::Starting => "starting",
             Self::FullestServer => "fullest-server",
             Self::NoMap => "no-map",
             Self::MapExpired => "map-expired",
@@ -60,6 +72,22 @@ pub enum Decision {
     PoolOnce,
     /// These servers, in this order, until one knows the API.
     Peers(Peers),
+    /// These servers, in this order, until one says whether the caller may see it; in place of what
+    /// that one lists goes the merged document.
+    Merged(Peers),
+    /// No server yet: 503, to be asked again.
+    NotYet,
+}
+
+impl Decision {
+    /// Why; `None` for what is left to the pool.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Untouched | Self::PoolOnce => None,
+            Self::Peers(peers) | Self::Merged(peers) => Some(peers.reason),
+            Self::NotYet => Some(Reason::Starting),
+        }
+    }
 }
 
 /// The servers to ask, and how.
@@ -83,8 +111,10 @@ pub enum Knowledge<'a> {
     Map(&'a ServingMap),
     /// None was ever read.
     NoMap,
-    /// The last one is too old.
-    Expired,
+    /// The last one, which is too old.
+    Expired(&'a ServingMap),
+    /// Peerway has only just started: a server that was not read is still waited for.
+    Starting(Option<&'a ServingMap>),
 }
 
 /// Decides on one request. `servers` are the configured ones; `turn` is any number that differs from
@@ -102,12 +132,24 @@ pub fn decide(
         let peers = Peers { order, stamp: false, once, reason };
         Decision::Peers(peers)
     };
-    match (target, knowledge) {
-        (Target::Other, _) => Decision::Untouched,
-        (_, Knowledge::NoMap) => everyone(Reason::NoMap),
-        (_, Knowledge::Expired) => everyone(Reason::MapExpired),
-        (Target::Discovery(scope), Knowledge::Map(map)) => discovery(scope, map, all, turn),
-        (Target::Resource(api), Knowledge::Map(map)) => resource(&api, map, all, turn),
+    let map = match knowledge {
+        Knowledge::Map(map) | Knowledge::Starting(Some(map)) => Ok(map),
+        Knowledge::NoMap | Knowledge::Starting(None) => Err(Reason::NoMap),
+        Knowledge::Expired(_) => Err(Reason::MapExpired),
+    };
+    match (target, map) {
+        (Target::Other | Target::Discovery(_, Form::OneServers), _) => Decision::Untouched,
+        (Target::Discovery(scope, form), _) => match knowledge {
+            Knowledge::Starting(None) => Decision::NotYet,
+            Knowledge::Starting(Some(map)) if !map.unread.is_empty() => Decision::NotYet,
+            // What was known says more of the cluster than any one server does.
+            Knowledge::Map(map) | Knowledge::Starting(Some(map)) | Knowledge::Expired(map) => {
+                discovery(scope, form, map, all, turn)
+            }
+            Knowledge::NoMap => everyone(Reason::NoMap),
+        },
+        (Target::Resource(_), Err(reason)) => everyone(reason),
+        (Target::Resource(api), Ok(map)) => resource(&api, map, all, turn),
     }
 }
 
@@ -141,19 +183,42 @@ fn resource(api: &Api<'_>, map: &ServingMap, all: ServerSet, turn: usize) -> Dec
 
 /// A server that has less than another must not answer for the cluster, also not as a fallback: what
 /// a client does not find in discovery it takes for deleted.
-fn discovery(scope: Scope<'_>, map: &ServingMap, all: ServerSet, turn: usize) -> Decision {
-    let fullest = map.fullest(scope).and(all);
-    if fullest == all && map.confirmed == all {
-        return Decision::Untouched;
-    }
-    let (tiers, reason) = if fullest.is_empty() {
-        let unread = map.unread.without(map.confirmed).without(map.unknown).and(all);
-        ([map.confirmed.or(map.unknown), unread], Reason::ListedByNobody)
-    } else {
-        ([fullest, ServerSet::EMPTY], Reason::FullestServer)
+fn discovery(
+    scope: Scope<'_>,
+    form: Form,
+    map: &ServingMap,
+    all: ServerSet,
+    turn: usize,
+) -> Decision {
+    let peers = |tiers: &[ServerSet], known, reason| Peers {
+        order: in_order(tiers, Front::of(known), turn),
+        stamp: false,
+        once: false,
+        reason,
     };
-    let order = in_order(&tiers, Front::of(fullest), turn);
-    Decision::Peers(Peers { order, stamp: false, once: false, reason })
+    let from = |own: ServerSet, reason| match own == all {
+        true => Decision::Untouched,
+        false => Decision::Peers(peers(&[own], own, reason)),
+    };
+    let confirmed = map.confirmed.and(all);
+    match (form, map.page(scope, form)) {
+        (Form::Aggregated, None) => return from(confirmed, Reason::HasEverything),
+        (_, Some(page)) if !page.own.and(all).is_empty() => {
+            return from(page.own.and(all), Reason::HasEverything);
+        }
+        (_, Some(Page { merged: Some(_), .. })) => {
+            let tiers = [confirmed, map.unknown.and(all)];
+            return Decision::Merged(peers(&tiers, confirmed, Reason::Merged));
+        }
+        (_, _) => {}
+    }
+    let fullest = map.fullest(scope).and(all);
+    if !fullest.is_empty() {
+        return from(fullest, Reason::FullestServer);
+    }
+    let unread = map.unread.without(map.confirmed).without(map.unknown).and(all);
+    let tiers = [confirmed.or(map.unknown), unread];
+    Decision::Peers(peers(&tiers, ServerSet::EMPTY, Reason::ListedByNobody))
 }
 
 /// How often the first tier is named.

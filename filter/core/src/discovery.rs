@@ -11,6 +11,8 @@ mod plain;
 use std::fmt;
 
 use crate::apis::{Apis, Refused};
+use crate::json::Needed;
+use crate::request::Scope;
 
 pub use plain::{GroupVersion, read_group_versions, read_resources};
 
@@ -39,6 +41,14 @@ impl Root {
         match self {
             Root::Core => "/api",
             Root::Named => "/apis",
+        }
+    }
+
+    /// What its document speaks of.
+    pub fn scope(self) -> Scope<'static> {
+        match self {
+            Root::Core => Scope::Core,
+            Root::Named => Scope::Named,
         }
     }
 }
@@ -106,6 +116,8 @@ pub enum DiscoveryError {
         /// The parser's words.
         detail: String,
     },
+    /// JSON of another shape: what is needed, in some place.
+    Shape(String),
     /// Another kind of object than the one asked for.
     Kind(Excerpt),
     /// No API in it: every kube-apiserver serves some, so the answer is not one of a working server.
@@ -124,6 +136,7 @@ impl fmt::Display for DiscoveryError {
             Self::Malformed { column, detail } => {
                 write!(f, "not discovery JSON: {detail} (byte {column})")
             }
+            Self::Shape(needed) => write!(f, "not discovery JSON: {needed}"),
             Self::Kind(found) => write!(f, "kind {found} is not a discovery list"),
             Self::Empty => write!(f, "lists no API at all"),
             Self::TooManyApis => write!(f, "lists more than {} APIs", crate::apis::MAX_APIS),
@@ -135,6 +148,12 @@ impl From<serde_json::Error> for DiscoveryError {
     fn from(error: serde_json::Error) -> Self {
         let detail = Excerpt::of(error.to_string().as_bytes()).to_string();
         Self::Malformed { column: error.column(), detail }
+    }
+}
+
+impl From<Needed> for DiscoveryError {
+    fn from(needed: Needed) -> Self {
+        Self::Shape(needed.to_string())
     }
 }
 

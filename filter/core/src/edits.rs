@@ -36,13 +36,16 @@ pub struct Edit {
     pub value: String,
 }
 
+/// What is taken away from a request whose answer Peerway replaces, since it speaks of that answer.
+pub const OF_THE_ANSWER: [&str; 2] = ["if-none-match", "accept-encoding"];
+
 /// The edits that carry out `decision`. None for an untouched request.
 pub fn edits(decision: &Decision, servers: &[Server]) -> Vec<Edit> {
     let edit = |name, value: &str| Edit { name, value: value.to_owned() };
     let peers = match decision {
-        Decision::Untouched => return Vec::new(),
+        Decision::Untouched | Decision::NotYet => return Vec::new(),
         Decision::PoolOnce => return vec![edit(ROUTE, route::POOL_ONCE)],
-        Decision::Peers(peers) => peers,
+        Decision::Peers(peers) | Decision::Merged(peers) => peers,
     };
     let retries = peers.order.len().saturating_sub(1).to_string();
     let mut edits = vec![

@@ -37,13 +37,16 @@
 //! # Ok::<(), &str>(())
 //! ```
 
+pub mod answer;
 pub mod apis;
+pub mod cluster;
 pub mod config;
 pub mod decide;
 pub mod discovery;
 pub mod edits;
 pub mod gauges;
 pub mod identity;
+mod json;
 pub mod lease;
 pub mod merge;
 pub mod negotiate;
@@ -54,5 +57,6 @@ pub mod request_info;
 pub mod servers;
 pub mod serving_map;
 pub mod snapshot;
+mod sorted;
 pub mod status_page;
 pub mod testimony;

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha512};
 
 use crate::discovery::{DiscoveryError, GroupVersion};
+use crate::sorted;
 use document::Named;
 pub use document::{Group, GroupVersionKind, List, Metadata, Resource, Subresource, Version};
 pub use text::Text;
@@ -46,8 +47,7 @@ pub fn merge<'a>(
     local: &str,
     excluded: &[GroupVersion],
 ) -> Option<Merged<'a>> {
-    let by_id: BTreeMap<&str, &'a List<'a>> =
-        members.iter().map(|member| (member.id, member.list)).collect();
+    let by_id = sorted::map(members.iter().map(|member| (member.id, member.list)));
     let own = by_id.get(local)?.groups();
     if by_id.len() == 1 {
         return Some(Merged::Own);
@@ -81,7 +81,7 @@ pub fn merge<'a>(
 
 /// `ETag` of a list, quotes included: the hash of its JSON without kind and API version.
 pub fn etag(list: &List<'_>) -> Result<String, DiscoveryError> {
-    let hash = Sha512::digest(go_json::to_vec(&list.without_type())?);
+    let hash = Sha512::digest(list.to_untyped_json());
     let hex: String = hash.iter().map(|byte| format!("{byte:02X}")).collect();
     Ok(format!("\"{hex}\""))
 }
@@ -124,11 +124,11 @@ fn merge_resource<'a>(resource: &mut Resource<'a>, other: &Resource<'a>) -> bool
         return false;
     }
     let verbs = resource.verbs.iter().chain(&other.verbs).flatten();
-    resource.verbs = non_empty(verbs.map(|verb| (verb.clone(), verb.clone())).collect());
+    resource.verbs = non_empty(sorted::map(verbs.map(|verb| (verb.clone(), verb.clone()))));
     // Of a subresource that both have, the last one counts whole.
     let subresources = resource.subresources.iter().chain(&other.subresources).flatten();
     resource.subresources =
-        non_empty(subresources.map(|sub| (sub.subresource.clone(), sub.clone())).collect());
+        non_empty(sorted::map(subresources.map(|sub| (sub.subresource.clone(), sub.clone()))));
     true
 }
 
@@ -179,8 +179,7 @@ impl Plan {
     fn of<T: Named>(items: &[T], others: &[T]) -> Self {
         let (first, second) = (names(items), names(others));
         let same_names = first == second;
-        let mut known: BTreeMap<&str, usize> =
-            first.iter().enumerate().map(|(at, name)| (*name, at)).collect();
+        let mut known = sorted::map(first.iter().enumerate().map(|(at, name)| (*name, at)));
         let mut next = first.len();
         let places = second
             .iter()

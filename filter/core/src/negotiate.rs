@@ -9,7 +9,7 @@ mod accept;
 
 use serde::Serialize;
 
-use crate::request::{Scope, Target};
+use crate::request::{Form, Scope, Target};
 use accept::{Clause, clauses};
 
 /// Which versions of aggregated discovery a server answers with.
@@ -100,6 +100,21 @@ pub fn negotiate(path: &[u8], accept: &str, served: Served) -> Option<Negotiatio
     })
 }
 
+/// What a decoded path and the first `Accept` line ask a server of today for: [`Target::of`], and of a
+/// discovery document the form.
+pub fn target<'a>(path: &'a [u8], accept: &str) -> Target<'a> {
+    let target = Target::of(path);
+    let Target::Discovery(scope, Form::Plain) = target else { return target };
+    let form = match negotiate(path, accept, Served::default()) {
+        Some(Negotiation { result: Document::Legacy, .. }) => Form::Plain,
+        Some(Negotiation { result: Document::Aggregated, profile, .. }) if profile != "nopeer" => {
+            Form::Aggregated
+        }
+        _ => Form::OneServers,
+    };
+    Target::Discovery(scope, form)
+}
+
 impl Negotiation {
     fn aggregated((media_type, format): (&str, &'static str), clause: &Clause<'_>) -> Self {
         let version = clause.parameter("v").unwrap_or_default();
@@ -156,19 +171,20 @@ impl Place {
     fn of(path: &[u8]) -> Option<Self> {
         // A doubled slash is not normalized: no handler is there.
         let rest = path.strip_prefix(b"/")?;
-        if path.windows(2).any(|pair| pair == b"//") || rest.starts_with(b"openapi") {
+        if path.windows(2).any(|pair| pair == b"//") {
             return None;
         }
         match Target::of(path) {
-            Target::Discovery(Scope::Cluster) if rest.starts_with(b"apis") => {
+            Target::Discovery(_, Form::OpenApi) => None,
+            Target::Discovery(Scope::Named, _) => {
                 Some(if rest == b"apis" { Self::Named } else { Self::Group })
             }
-            Target::Discovery(Scope::Cluster) => Some(Self::Core),
-            Target::Discovery(Scope::Group(group)) => (!group.is_empty()).then_some(Self::Group),
-            Target::Discovery(Scope::GroupVersion(_, version)) => {
+            Target::Discovery(Scope::Core, _) => Some(Self::Core),
+            Target::Discovery(Scope::Group(group), _) => (!group.is_empty()).then_some(Self::Group),
+            Target::Discovery(Scope::GroupVersion(_, version), _) => {
                 (!version.is_empty()).then_some(Self::GroupVersion)
             }
-            Target::Resource(_) | Target::Other => None,
+            Target::Discovery(Scope::Cluster, _) | Target::Resource(_) | Target::Other => None,
         }
     }
 

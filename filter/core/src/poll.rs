@@ -11,11 +11,13 @@
 mod reading;
 mod tracked;
 
+use crate::cluster::{self, MergedDocument};
 use crate::config::Fetcher;
 use crate::discovery::{self, GroupVersion, Root};
 use crate::record::{Document, ServerRecord, Status};
+use crate::request::Form;
 use crate::servers::Server;
-use crate::serving_map::{Rows, Standing, build};
+use crate::serving_map::{Rows, Standing, build, page_key};
 use crate::snapshot;
 
 pub use reading::Answer;
@@ -77,6 +79,8 @@ pub enum Effect {
     SaveDocument(usize),
     /// Keep the standings for the VM that takes over.
     SaveStatus,
+    /// Give the workers the merged document of a root, before the map that speaks of it.
+    PublishDocument(Root, MergedDocument),
     /// Give the workers a new map, of this generation.
     Publish(u64, Vec<u8>),
     /// Tell the workers that the map of this generation is being renewed.
@@ -352,13 +356,34 @@ impl Poller {
         }
         let view = |(server, standing): (_, &Standing)| Tracked::view(server, *standing);
         let views: Vec<_> = self.servers.iter().zip(&self.shown).map(view).collect();
-        let rows = build(&views);
+        let mut rows = build(&views);
+        for root in [Root::Core, Root::Named] {
+            self.merge(root, &mut rows, effects);
+        }
         if self.published.as_ref() != Some(&rows) {
             self.generation += 1;
             let bytes = snapshot::encode(&self.config.servers, &rows);
             effects.push(Effect::Publish(self.generation, bytes));
             self.published = Some(rows);
         }
+    }
+
+    fn merge(&self, root: Root, rows: &mut Rows, effects: &mut Vec<Effect>) {
+        let of_server =
+            |(server, standing): (_, &Standing)| Tracked::source(server, root, *standing);
+        let sources: Vec<_> = self.servers.iter().zip(&self.shown).map(of_server).collect();
+        match cluster::settle(root, &sources, rows) {
+            Ok(None) => {}
+            Ok(Some(document)) if self.published_etag(root) == Some(&document.etag) => {}
+            Ok(Some(document)) => effects.push(Effect::PublishDocument(root, document)),
+            // Each document was read whole when it was taken.
+            Err(error) => effects.push(Effect::Log(format!("{}: {error}", root.path()))),
+        }
+    }
+
+    fn published_etag(&self, root: Root) -> Option<&String> {
+        let key = page_key(root.scope(), Form::Aggregated);
+        self.published.as_ref()?.pages.get(&key)?.merged.as_ref()
     }
 
     fn ask(&self, at: usize, ask: Ask, effects: &mut Vec<Effect>) {

@@ -2,6 +2,7 @@
 //! header as a snapshot. A record that cannot be read counts as not there: it is read anew from the
 //! servers.
 
+use bytes::Bytes;
 use prost::Message;
 
 use crate::apis::{Apis, Origin};
@@ -11,7 +12,7 @@ use crate::serving_map::Standing;
 use crate::snapshot::{opened, sealed};
 
 /// Raised with every change of the messages that an older module would misread.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// The small part: how all servers stand. Saved after every look at a server.
 #[derive(Clone, PartialEq, Message)]
@@ -70,6 +71,10 @@ pub struct Document {
     pub core_etag: String,
     /// ETag of `/apis`, likewise.
     pub named_etag: String,
+    /// The aggregated document of `/api`, as it was answered; empty if there is none.
+    pub core_body: Bytes,
+    /// That of `/apis`, likewise.
+    pub named_body: Bytes,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -82,6 +87,10 @@ struct WireDocument {
     core_etag: String,
     #[prost(string, tag = "4")]
     named_etag: String,
+    #[prost(bytes = "bytes", tag = "5")]
+    core_body: Bytes,
+    #[prost(bytes = "bytes", tag = "6")]
+    named_body: Bytes,
 }
 
 impl Status {
@@ -136,13 +145,26 @@ impl Document {
         }
     }
 
-    /// Puts a new reading of one root in place of the old.
-    pub fn replace(&mut self, root: Root, mut apis: Apis, etag: String) {
+    /// The aggregated document of a root, empty if there is none.
+    pub fn body(&self, root: Root) -> &Bytes {
+        match root {
+            Root::Core => &self.core_body,
+            Root::Named => &self.named_body,
+        }
+    }
+
+    /// Puts a new reading of one root in place of the old. Without a body the old one stays: that of
+    /// a server whose document could be read in part only.
+    pub fn replace(&mut self, root: Root, mut apis: Apis, etag: String, body: Option<Bytes>) {
         apis.keep_from(&self.apis, |group| group.is_empty() == (root == Root::Named));
         self.apis = apis;
-        match root {
-            Root::Core => self.core_etag = etag,
-            Root::Named => self.named_etag = etag,
+        let (its_etag, its_body) = match root {
+            Root::Core => (&mut self.core_etag, &mut self.core_body),
+            Root::Named => (&mut self.named_etag, &mut self.named_body),
+        };
+        *its_etag = etag;
+        if let Some(body) = body {
+            *its_body = body;
         }
     }
 
@@ -157,6 +179,8 @@ impl Document {
             shared: keys(Origin::Shared),
             core_etag: self.core_etag.clone(),
             named_etag: self.named_etag.clone(),
+            core_body: self.core_body.clone(),
+            named_body: self.named_body.clone(),
         };
         sealed(FORMAT, &message.encode_to_vec())
     }
@@ -170,6 +194,8 @@ impl Document {
             apis: built_in.chain(shared).collect(),
             core_etag: message.core_etag,
             named_etag: message.named_etag,
+            core_body: message.core_body,
+            named_body: message.named_body,
         })
     }
 }

@@ -25,12 +25,29 @@ pub struct Api<'a> {
 /// How much of the cluster's APIs a discovery or OpenAPI document speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope<'a> {
-    /// `/api`, `/apis`, `/openapi/v2`, `/openapi/v3`: everything.
+    /// `/openapi/v2`, `/openapi/v3`: everything.
     Cluster,
+    /// `/api`: the core group.
+    Core,
+    /// `/apis`: all named groups.
+    Named,
     /// `/apis/<group>`.
     Group(&'a [u8]),
     /// `/apis/<group>/<version>` and `/api/<version>`, and the OpenAPI document of one.
     GroupVersion(&'a [u8], &'a [u8]),
+}
+
+/// The form of a discovery document, as far as servers are chosen by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `APIVersions`, `APIGroupList`, `APIGroup`, `APIResourceList`.
+    Plain,
+    /// `APIGroupDiscoveryList`.
+    Aggregated,
+    /// An OpenAPI document.
+    OpenApi,
+    /// Whatever one server answers for itself: `profile=nopeer`, and what none accepts.
+    OneServers,
 }
 
 /// What a request is for, in the order in which the decision table treats it.
@@ -38,8 +55,8 @@ pub enum Scope<'a> {
 pub enum Target<'a> {
     /// Neither a resource nor discovery, or a path that a server refuses: any server will do.
     Other,
-    /// A discovery or OpenAPI document.
-    Discovery(Scope<'a>),
+    /// A discovery or OpenAPI document. `negotiate` tells the forms apart by what is accepted.
+    Discovery(Scope<'a>, Form),
     /// A resource.
     Resource(Api<'a>),
 }
@@ -66,8 +83,10 @@ impl<'a> Target<'a> {
         match segments.next() {
             Some(b"api") => of_versions(b"", segments),
             Some(b"apis") => match segments.next() {
-                None => Target::Discovery(Scope::Cluster),
-                Some(group) if segments.is_empty() => Target::Discovery(Scope::Group(group)),
+                None => Target::Discovery(Scope::Named, Form::Plain),
+                Some(group) if segments.is_empty() => {
+                    Target::Discovery(Scope::Group(group), Form::Plain)
+                }
                 Some(group) => of_versions(group, segments),
             },
             Some(b"openapi") => of_openapi(segments),
@@ -88,10 +107,10 @@ impl Api<'_> {
 /// Behind `/api` or `/apis/<group>`: a version, then the resource.
 fn of_versions<'a>(group: &'a [u8], mut segments: Segments<'a>) -> Target<'a> {
     let Some(version) = segments.next() else {
-        return Target::Discovery(Scope::Cluster);
+        return Target::Discovery(Scope::Core, Form::Plain);
     };
     if segments.is_empty() {
-        return Target::Discovery(Scope::GroupVersion(group, version));
+        return Target::Discovery(Scope::GroupVersion(group, version), Form::Plain);
     }
     let behind = BehindVersion::read(&mut segments);
     let Some(resource) = segments.next() else {
@@ -145,18 +164,16 @@ fn of_openapi(mut segments: Segments<'_>) -> Target<'_> {
         return Target::Other;
     }
     let group = match segments.next() {
-        Some(b"api") => b"".as_slice(),
-        Some(b"apis") => match segments.next() {
-            Some(group) => group,
-            None => return Target::Discovery(Scope::Cluster),
-        },
-        _ => return Target::Discovery(Scope::Cluster),
+        Some(b"api") => Some(b"".as_slice()),
+        Some(b"apis") => segments.next(),
+        _ => None,
     };
-    match segments.next() {
-        Some(version) => Target::Discovery(Scope::GroupVersion(group, version)),
-        None if group.is_empty() => Target::Discovery(Scope::Cluster),
-        None => Target::Discovery(Scope::Group(group)),
-    }
+    let scope = match (group, segments.next()) {
+        (Some(group), Some(version)) => Scope::GroupVersion(group, version),
+        (Some(group), None) if !group.is_empty() => Scope::Group(group),
+        _ => Scope::Cluster,
+    };
+    Target::Discovery(scope, Form::OpenApi)
 }
 
 fn trim_slashes(path: &[u8]) -> &[u8] {
@@ -211,10 +228,17 @@ mod tests {
         };
         match Target::of(&path) {
             Target::Other => "other".into(),
-            Target::Discovery(Scope::Cluster) => "scope:".into(),
-            Target::Discovery(Scope::Group(group)) => format!("scope:{}", text(group)),
-            Target::Discovery(Scope::GroupVersion(group, version)) => {
-                format!("scope:{}/{}", text(group), text(version))
+            Target::Discovery(scope, form) => {
+                let kind = if form == Form::OpenApi { "openapi" } else { "scope" };
+                match scope {
+                    Scope::Cluster => format!("{kind}:"),
+                    Scope::Core => format!("{kind}:/"),
+                    Scope::Named => format!("{kind}:all"),
+                    Scope::Group(group) => format!("{kind}:{}", text(group)),
+                    Scope::GroupVersion(group, version) => {
+                        format!("{kind}:{}/{}", text(group), text(version))
+                    }
+                }
             }
             Target::Resource(api) => {
                 [api.group, api.version, api.resource, api.subresource].map(text).join("/")
@@ -253,18 +277,18 @@ mod tests {
             ("/apis/apps/watch/x", "apps/watch/x/"),
             ("/api/v1/watch", "other"),
             ("/apis/apps/v1/proxy/", "other"),
-            ("/api", "scope:"),
-            ("/api/", "scope:"),
+            ("/api", "scope:/"),
+            ("/api/", "scope:/"),
             ("/api/v1", "scope:/v1"),
-            ("/apis?timeout=32s", "scope:"),
+            ("/apis?timeout=32s", "scope:all"),
             ("/apis/apps", "scope:apps"),
             ("/apis/apps/v1/", "scope:apps/v1"),
-            ("/openapi/v2", "scope:"),
-            ("/openapi/v3", "scope:"),
-            ("/openapi/v3/api/v1?hash=A", "scope:/v1"),
-            ("/openapi/v3/apis/apps", "scope:apps"),
-            ("/openapi/v3/apis/apps/v1", "scope:apps/v1"),
-            ("/openapi/v3/version", "scope:"),
+            ("/openapi/v2", "openapi:"),
+            ("/openapi/v3", "openapi:"),
+            ("/openapi/v3/api/v1?hash=A", "openapi:/v1"),
+            ("/openapi/v3/apis/apps", "openapi:apps"),
+            ("/openapi/v3/apis/apps/v1", "openapi:apps/v1"),
+            ("/openapi/v3/version", "openapi:"),
             ("/", "other"),
             ("", "other"),
             ("/version", "other"),

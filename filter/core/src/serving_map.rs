@@ -4,15 +4,16 @@
 //! rows; [`ServingMap`] is what a worker holds and looks up in. `snapshot` carries the rows between
 //! them. A lookup allocates nothing, and its cost does not grow with the map.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher};
 
 use bytes::Bytes;
 use hashbrown::HashTable;
 
-use crate::apis::{Apis, Origin};
-use crate::request::{Api, Scope};
+use crate::apis::{Apis, Origin, group_of};
+use crate::request::{Api, Form, Scope};
 use crate::servers::ServerSet;
+use crate::sorted;
 
 /// What the fetcher knows of a server right now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,45 @@ pub struct Rows {
     /// `` (the cluster), `group/` or `group/version`, and the confirmed servers that list the most
     /// of it: all that any confirmed server lists, where there is such a server.
     pub scopes: Vec<(String, ServerSet)>,
+    /// The discovery documents in which the servers that were read differ.
+    pub pages: BTreeMap<PageKey, Page>,
+    /// What lives in etcd and is only remembered: left out of `apis`, and to be left out of what is
+    /// merged.
+    pub ghosts: BTreeSet<String>,
+}
+
+/// Names a discovery document: see [`page_key`].
+pub type PageKey = Vec<u8>;
+
+/// A discovery document in which servers differ.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The confirmed servers whose own answer is what the cluster as a whole would answer.
+    pub own: ServerSet,
+    /// The merged document's `ETag`, empty where that form has none; `None` when the documents of the
+    /// servers cannot be merged.
+    pub merged: Option<String>,
+}
+
+/// What [`Rows::pages`] has a document under.
+pub fn page_key(scope: Scope<'_>, form: Form) -> PageKey {
+    key_parts(scope, form).concat()
+}
+
+fn key_parts<'a>(scope: Scope<'a>, form: Form) -> [&'a [u8]; 4] {
+    let form: &[u8] = match form {
+        Form::Plain => b"plain ",
+        Form::Aggregated => b"aggregated ",
+        Form::OpenApi => b"openapi ",
+        Form::OneServers => b"own ",
+    };
+    match scope {
+        Scope::Cluster => [form, b"", b"", b""],
+        Scope::Core => [form, b"", b"", b"/"],
+        Scope::Named => [form, b"*", b"", b""],
+        Scope::Group(group) => [form, group, b"/", b""],
+        Scope::GroupVersion(group, version) => [form, group, b"/", version],
+    }
 }
 
 /// Builds the rows from what is known of each server, in configured order.
@@ -94,9 +134,16 @@ pub fn build(views: &[View<'_>]) -> Rows {
         }
     }
     let gone = standing(Standing::Gone);
-    listed.retain(|_, (servers, origin)| {
-        !(*origin == Origin::Shared && is_ghost(*servers, gone, views))
+    let ghosts = &mut rows.ghosts;
+    listed.retain(|key, (servers, origin)| {
+        let is_ghost = *origin == Origin::Shared && is_ghost(*servers, gone, views);
+        if is_ghost {
+            ghosts.insert((*key).to_owned());
+        }
+        !is_ghost
     });
+    let read = (0..views.len()).filter(|at| !rows.unread.contains(*at)).collect();
+    rows.pages = pages(&listed, rows.confirmed, read);
     rows.scopes = scopes(&listed, rows.confirmed);
     rows.apis = listed.into_iter().map(|(key, (servers, _))| (key.to_owned(), servers)).collect();
     rows
@@ -112,6 +159,22 @@ fn is_ghost(servers: ServerSet, gone: ServerSet, views: &[View<'_>]) -> bool {
         && views
             .iter()
             .any(|view| view.standing == Standing::Confirmed && Some(view.read_ms) > last_seen)
+}
+
+/// The two roots, by what is listed below them: `cluster` tells more exactly, by their documents.
+fn pages(
+    listed: &BTreeMap<&str, (ServerSet, Origin)>,
+    confirmed: ServerSet,
+    read: ServerSet,
+) -> BTreeMap<PageKey, Page> {
+    let page = |scope: Scope<'_>| {
+        let is_core = scope == Scope::Core;
+        let of_root = listed.iter().filter(|(key, _)| group_of(key).is_empty() == is_core);
+        let complete = of_root.fold(read, |complete, (_, (servers, _))| complete.and(*servers));
+        let page = Page { own: complete.and(confirmed), merged: Some(String::new()) };
+        (complete != read).then(|| (page_key(scope, Form::Aggregated), page))
+    };
+    sorted::map([Scope::Core, Scope::Named].into_iter().filter_map(page))
 }
 
 /// For the cluster, each group and each group-version: who lists the most of it.
@@ -146,6 +209,8 @@ pub struct ServingMap {
     pub unknown: ServerSet,
     /// As in [`Rows::unread`].
     pub unread: ServerSet,
+    /// As in [`Rows::pages`]; few, and mostly none.
+    pub pages: Vec<(PageKey, Page)>,
     apis: HashTable<Row>,
     scopes: HashTable<Row>,
 }
@@ -165,7 +230,7 @@ impl ServingMap {
         scopes: usize,
     ) -> Self {
         let (apis, scopes) = (HashTable::with_capacity(apis), HashTable::with_capacity(scopes));
-        Self { confirmed, unknown, unread, apis, scopes }
+        Self { confirmed, unknown, unread, pages: Vec::new(), apis, scopes }
     }
 
     /// Adds a row of [`Rows::apis`].
@@ -183,10 +248,17 @@ impl ServingMap {
         find(&self.apis, [api.group, api.version, api.resource, api.subresource])
     }
 
+    /// The document, if servers differ in it.
+    pub fn page(&self, scope: Scope<'_>, form: Form) -> Option<&Page> {
+        let key = key_parts(scope, form);
+        let is_it = |found: &PageKey| found.iter().eq(key.iter().copied().flatten());
+        self.pages.iter().find_map(|(found, page)| is_it(found).then_some(page))
+    }
+
     /// Which confirmed servers list the most of `scope`; empty when none lists anything of it.
     pub fn fullest(&self, scope: Scope<'_>) -> ServerSet {
         match scope {
-            Scope::Cluster => find(&self.scopes, [b"".as_slice()]),
+            Scope::Cluster | Scope::Core | Scope::Named => find(&self.scopes, [b"".as_slice()]),
             Scope::Group(group) => find(&self.scopes, [group, b""]),
             Scope::GroupVersion(group, version) => find(&self.scopes, [group, version]),
         }

@@ -15,10 +15,10 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::servers::{Server, ServerSet};
-use crate::serving_map::{Rows, ServingMap};
+use crate::serving_map::{Page, PageKey, Rows, ServingMap};
 
 /// Raised with every change of the message that an older worker would misread.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const HEADER_BYTES: usize = 9;
 
 #[derive(Clone, PartialEq, Message)]
@@ -35,6 +35,18 @@ struct Map {
     apis: Vec<Row>,
     #[prost(message, repeated, tag = "6")]
     scopes: Vec<Row>,
+    #[prost(message, repeated, tag = "7")]
+    pages: Vec<PageRow>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PageRow {
+    #[prost(bytes = "bytes", tag = "1")]
+    key: Bytes,
+    #[prost(uint64, tag = "2")]
+    own: u64,
+    #[prost(string, optional, tag = "3")]
+    merged: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -85,6 +97,11 @@ pub fn encode(servers: &[Server], rows: &Rows) -> Vec<u8> {
         };
         rows.iter().map(row).collect()
     };
+    let to_page = |(key, page): (&PageKey, &Page)| PageRow {
+        key: Bytes::copy_from_slice(key),
+        own: page.own.to_bits(),
+        merged: page.merged.clone(),
+    };
     let message = Map {
         servers: servers.iter().map(|server| server.address.clone()).collect(),
         confirmed: rows.confirmed.to_bits(),
@@ -92,6 +109,7 @@ pub fn encode(servers: &[Server], rows: &Rows) -> Vec<u8> {
         unread: rows.unread.to_bits(),
         apis: to_rows(&rows.apis),
         scopes: to_rows(&rows.scopes),
+        pages: rows.pages.iter().map(to_page).collect(),
     };
     sealed(FORMAT, &message.encode_to_vec())
 }
@@ -110,6 +128,10 @@ pub fn decode(bytes: Vec<u8>, servers: &[Server]) -> Result<ServingMap, Snapshot
     for row in map.scopes {
         serving_map.insert_scope(row.key, ServerSet::from_bits(row.servers));
     }
+    let page = |row: PageRow| {
+        (row.key.to_vec(), Page { own: ServerSet::from_bits(row.own), merged: row.merged })
+    };
+    serving_map.pages = map.pages.into_iter().map(page).collect();
     Ok(serving_map)
 }
 
@@ -149,11 +171,16 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
-    use crate::request::{Api, Scope};
+    use crate::request::{Api, Form, Scope};
+    use crate::serving_map::page_key;
 
     fn servers() -> Vec<Server> {
         let server = |at| Server { name: format!("s{at}"), address: format!("127.0.0.1:{at}") };
         (1..=3).map(server).collect()
+    }
+
+    fn page() -> Page {
+        Page { own: ServerSet::first(1), merged: Some("\"AB\"".into()) }
     }
 
     fn snapshot() -> Vec<u8> {
@@ -166,6 +193,8 @@ mod tests {
                 (String::new(), ServerSet::first(2)),
                 ("apps/v1".into(), ServerSet::first(1)),
             ],
+            pages: [(page_key(Scope::Named, Form::Aggregated), page())].into(),
+            ghosts: [].into(),
         };
         encode(&servers(), &rows)
     }
@@ -179,6 +208,8 @@ mod tests {
         assert_eq!(map.fullest(Scope::Cluster), ServerSet::first(2));
         assert_eq!(map.fullest(Scope::GroupVersion(b"apps", b"v1")), ServerSet::first(1));
         assert_eq!(map.fullest(Scope::Group(b"apps")), ServerSet::EMPTY);
+        assert_eq!(map.page(Scope::Named, Form::Aggregated), Some(&page()));
+        assert_eq!(map.page(Scope::Core, Form::Aggregated), None);
         assert_eq!((map.confirmed.len(), map.unknown.len(), map.unread.len()), (2, 0, 1));
     }
 

@@ -11,8 +11,10 @@
 use std::collections::BTreeMap;
 
 use peerway_core::apis::Apis;
+use peerway_core::cluster::{self, Source};
 use peerway_core::decide::{Decision, Knowledge, decide};
 use peerway_core::discovery::{Root, read_aggregated};
+use peerway_core::negotiate::target;
 use peerway_core::request::{Target, decoded_path};
 use peerway_core::servers::Server;
 use peerway_core::serving_map::{ServingMap, Standing, View, build};
@@ -49,6 +51,8 @@ struct Plane {
 struct Case {
     plane: String,
     target: String,
+    #[serde(default)]
+    accept: String,
     decision: String,
     #[serde(default)]
     order: Vec<String>,
@@ -67,30 +71,53 @@ impl Plane {
     }
 
     /// The map as a worker holds it: built from the documents, written, and read again.
-    fn map(&self, known: &BTreeMap<&str, Apis>) -> ServingMap {
+    fn map(&self, known: &BTreeMap<&str, Known>) -> ServingMap {
         let view = |(_, version, standing): &(String, Option<String>, String)| View {
-            standing: match standing.as_str() {
-                "confirmed" => Standing::Confirmed,
-                "unknown" => Standing::Unknown,
-                "late" => Standing::Late,
-                "gone" => Standing::Gone,
-                other => panic!("standing {other}"),
-            },
-            apis: version.as_ref().map(|version| &known[version.as_str()]),
+            standing: self::standing(standing),
+            apis: version.as_ref().map(|version| &known[version.as_str()].apis),
             read_ms: 1,
         };
         let views: Vec<_> = self.servers.iter().map(view).collect();
+        let mut rows = build(&views);
+        for (root, at) in [(Root::Core, 0), (Root::Named, 1)] {
+            let mut sources = Vec::new();
+            for (name, version, standing) in &self.servers {
+                sources.push(version.as_ref().map(|version| Source {
+                    name,
+                    standing: self::standing(standing),
+                    body: known[version.as_str()].bodies[at],
+                }));
+            }
+            cluster::settle(root, &sources, &mut rows).unwrap();
+        }
         let servers = self.servers();
-        snapshot::decode(snapshot::encode(&servers, &build(&views)), &servers).unwrap()
+        snapshot::decode(snapshot::encode(&servers, &rows), &servers).unwrap()
     }
 }
 
-fn known_documents() -> BTreeMap<&'static str, Apis> {
+fn standing(name: &str) -> Standing {
+    match name {
+        "confirmed" => Standing::Confirmed,
+        "unknown" => Standing::Unknown,
+        "late" => Standing::Late,
+        "gone" => Standing::Gone,
+        other => panic!("standing {other}"),
+    }
+}
+
+/// What a version says of itself.
+struct Known {
+    apis: Apis,
+    /// `/api` and `/apis`.
+    bodies: [&'static [u8]; 2],
+}
+
+fn known_documents() -> BTreeMap<&'static str, Known> {
     let read = |(version, core, named)| {
-        let core = read_aggregated(Root::Core, core, &Apis::default()).unwrap().apis;
-        let mut all = read_aggregated(Root::Named, named, &Apis::default()).unwrap().apis;
-        all.keep_from(&core, |_| true);
-        (version, all)
+        let core_apis = read_aggregated(Root::Core, core, &Apis::default()).unwrap().apis;
+        let mut apis = read_aggregated(Root::Named, named, &Apis::default()).unwrap().apis;
+        apis.keep_from(&core_apis, |_| true);
+        (version, Known { apis, bodies: [core, named] })
     };
     documents!("1.35.4", "1.36.3", "1.37.2").map(read).into()
 }
@@ -100,9 +127,14 @@ fn told(decision: &Decision, servers: &[Server]) -> (String, Vec<String>, bool, 
     match decision {
         Decision::Untouched => ("untouched".into(), vec![], false, None),
         Decision::PoolOnce => ("pool-once".into(), vec![], false, None),
-        Decision::Peers(peers) => {
+        Decision::NotYet => ("not-yet".into(), vec![], false, Some("starting".into())),
+        Decision::Peers(peers) | Decision::Merged(peers) => {
             let order = peers.order.iter().map(|id| servers[id.index()].name.clone()).collect();
-            let kind = if peers.once { "peers-once" } else { "peers" };
+            let kind = match (decision, peers.once) {
+                (Decision::Merged(_), _) => "merged",
+                (_, true) => "peers-once",
+                (_, false) => "peers",
+            };
             (kind.into(), order, peers.stamp, Some(peers.reason.name().to_owned()))
         }
     }
@@ -119,11 +151,13 @@ fn every_case_of_the_table_is_decided_as_it_says() {
         let knowledge = match plane.map.as_deref() {
             None => Knowledge::Map(&map),
             Some("none") => Knowledge::NoMap,
-            Some("expired") => Knowledge::Expired,
+            Some("expired") => Knowledge::Expired(&map),
+            Some("starting") => Knowledge::Starting(Some(&map)),
+            Some("starting, none") => Knowledge::Starting(None),
             Some(other) => panic!("map {other}"),
         };
         let path = decoded_path(case.target.as_bytes()).unwrap();
-        let decision = decide(Target::of(&path), &servers, knowledge, 0);
+        let decision = decide(target(&path, &case.accept), &servers, knowledge, 0);
         let expected = (case.decision.clone(), case.order.clone(), case.stamp, case.reason.clone());
         assert_eq!(told(&decision, &servers), expected, "{}: {}", case.plane, case.target);
     }

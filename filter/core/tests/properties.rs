@@ -99,7 +99,7 @@ proptest! {
     ) {
         let stamped = |model: &[Model]| match decided(model, resource, 0) {
             Decision::Peers(peers) => peers.stamp,
-            Decision::Untouched | Decision::PoolOnce => true,
+            _ => true,
         };
         let both: Vec<_> = model.iter().chain(&more).copied().collect();
         prop_assert!(!stamped(&model) || stamped(&both));
@@ -140,7 +140,7 @@ proptest! {
                 prop_assert_eq!(info.kind, Kind::Resource);
                 prop_assert_eq!([info.group, info.version, info.resource, info.subresource], expected);
             }
-            Target::Discovery(_) => prop_assert_eq!(info.kind, Kind::NonResource),
+            Target::Discovery(..) => prop_assert_eq!(info.kind, Kind::NonResource),
             Target::Other => prop_assert_ne!(info.kind, Kind::Resource),
         }
     }

@@ -9,7 +9,7 @@ use peerway_harness::client::{Protocol, Request};
 use peerway_harness::control_plane::{ADMIN_TOKEN, ControlPlane};
 use peerway_harness::process::{free_port, wait_until};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const TABLE: &str = include_str!("../../../filter/core/testdata/cases.json");
 
@@ -28,10 +28,28 @@ struct Plane {
 struct Case {
     plane: String,
     target: String,
+    #[serde(default)]
+    accept: String,
     reason: Option<String>,
     status: Option<u16>,
     #[serde(default)]
     from: Vec<String>,
+}
+
+impl Case {
+    /// Its target, told from others of the same path in the access log.
+    fn marked(&self, at: usize) -> String {
+        let mark = if self.target.contains('?') { '&' } else { '?' };
+        format!("{}{mark}case={at}", self.target)
+    }
+
+    fn request(&self, target: &str) -> Request {
+        let request = Request::get(target);
+        match self.accept.as_str() {
+            "" => request,
+            accept => request.header("accept", accept),
+        }
+    }
 }
 
 async fn control_plane(versions: [&str; 3]) -> ControlPlane {
@@ -50,24 +68,22 @@ async fn check(plane: &str, servers: &[(String, String)], balancer: &Balancer) {
     // A worker takes a new map on its tick, a moment after it was published.
     let first = cases.iter().find(|case| case.reason.is_some() && case.status.is_some()).unwrap();
     let is_decided_by_it = async || {
-        let answer = client.raw(Request::get(first.target.as_str())).await;
+        let answer = client.raw(first.request(&first.target)).await;
         answer.is_ok_and(|it| it.header("x-peerway-reason") == first.reason.as_deref())
     };
     wait_until("the map is in use", Duration::from_secs(20), is_decided_by_it).await.unwrap();
     let earlier = balancer.access_log().unwrap().len();
-    for case in &cases {
+    for (at, case) in cases.iter().enumerate() {
         let Some(status) = case.status else { continue };
-        let answer = client.raw(Request::get(case.target.as_str())).await.unwrap();
+        let answer = client.raw(case.request(&case.marked(at))).await.unwrap();
         assert_eq!(answer.status.as_u16(), status, "{plane}: {}: {}", case.target, answer.text());
         assert_eq!(answer.header("x-peerway-reason"), case.reason.as_deref(), "{}", case.target);
     }
     let logged = async || {
         let log = balancer.access_log().unwrap().split_off(earlier);
-        cases.iter().filter(|case| case.status.is_some()).all(|case| {
-            let of_case: Vec<_> =
-                log.iter().filter(|line| line["path"] == case.target.as_str()).collect();
-            of_case.iter().for_each(|line| came_from(case, line, servers));
-            !of_case.is_empty()
+        cases.iter().enumerate().filter(|(_, case)| case.status.is_some()).all(|(at, case)| {
+            let line = log.iter().find(|line| line["path"] == case.marked(at).as_str());
+            line.inspect(|line| came_from(case, line, servers)).is_some()
         })
     };
     wait_until("every case is in the access log", Duration::from_secs(20), logged).await.unwrap();
@@ -117,7 +133,8 @@ async fn while_servers_differ_the_capable_one_is_asked_also_when_one_is_gone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_map_the_witness_finds_the_capable_one() {
     let plane = control_plane(["1.36.3", "1.36.3", "1.37.2"]).await;
-    let balancer = Builder::before(&plane).fetcher_token("nobody knows it").start().await.unwrap();
+    let balancer = Builder::before(&plane).fetcher_token("nobody knows it");
+    let balancer = balancer.setting("startupWait", json!("0s")).start().await.unwrap();
     check("no-map", &owned(&plane), &balancer).await;
 }
 
@@ -127,7 +144,8 @@ async fn a_server_that_was_never_read_may_have_anything() {
     let plane = builder.start().await.unwrap();
     let mut servers = owned(&plane);
     servers.push(("c".to_owned(), format!("127.0.0.1:{}", free_port().unwrap())));
-    let balancer = Builder::of(servers.clone(), plane.pki()).start().await.unwrap();
+    let balancer = Builder::of(servers.clone(), plane.pki());
+    let balancer = balancer.setting("startupWait", json!("0s")).start().await.unwrap();
     balancer.server_is("a", "confirmed").await.unwrap();
     balancer.server_is("b", "confirmed").await.unwrap();
     balancer.server_is("c", "gone").await.unwrap();

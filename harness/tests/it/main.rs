@@ -16,6 +16,7 @@ mod discovery_faults;
 mod faults;
 mod identity;
 mod load;
+mod merged;
 mod parts;
 mod preflight;
 mod rendered;

@@ -1,7 +1,7 @@
 //! One request -> everything that `explain` says of it, as values.
 
-use peerway_core::decide::{Decision, Reason, decide};
-use peerway_core::negotiate::{Negotiation, Served, negotiate};
+use peerway_core::decide::{Decision, Peers, Reason, decide};
+use peerway_core::negotiate::{self, Negotiation, Served, negotiate};
 use peerway_core::request::{Target, decoded_path};
 use peerway_core::request_info::{RequestInfo, origin_form};
 use serde::Serialize;
@@ -37,7 +37,7 @@ pub(super) struct Explained<'a> {
 /// What becomes of it.
 #[derive(Serialize)]
 pub(super) struct Decided<'a> {
-    /// `untouched`, `pool-once`, `peers` or `peers-once`.
+    /// `untouched`, `pool-once`, `peers`, `peers-once` or `merged`.
     pub(super) action: &'static str,
     /// Whom to ask, first to last; empty when any server of the pool will do. Those that
     /// are asked again when they refuse the connection are there twice, as for the filter.
@@ -60,7 +60,7 @@ impl<'a> Explained<'a> {
     ) -> Self {
         let origin = origin_form(method, target.as_bytes()).unwrap_or_default();
         let path = decoded_path(origin).unwrap_or_default();
-        let read = Target::of(&path);
+        let read = negotiate::target(&path, asker.accept);
         Self {
             method,
             target,
@@ -84,17 +84,22 @@ impl<'a> Decided<'a> {
         match decide(target, &plane.servers, plane.knowledge(), 0) {
             Decision::Untouched => Self::in_pool("untouched"),
             Decision::PoolOnce => Self::in_pool("pool-once"),
-            Decision::Peers(peers) => {
-                let server = |index: usize| plane.servers.get(index);
-                let order = peers.order.iter().filter_map(|id| server(id.index()));
-                Self {
-                    action: if peers.once { "peers-once" } else { "peers" },
-                    servers: order.map(|server| server.name.as_str()).collect(),
-                    reason: Some(peers.reason.name()),
-                    stamp: peers.stamp,
-                    why: Some(peers.reason),
-                }
-            }
+            // A command waits for no server.
+            Decision::NotYet => Self::in_pool("not-yet"),
+            Decision::Merged(peers) => Self { action: "merged", ..Self::at(&peers, plane) },
+            Decision::Peers(peers) => Self::at(&peers, plane),
+        }
+    }
+
+    fn at(peers: &Peers, plane: &'a Plane) -> Self {
+        let server = |index: usize| plane.servers.get(index);
+        let order = peers.order.iter().filter_map(|id| server(id.index()));
+        Self {
+            action: if peers.once { "peers-once" } else { "peers" },
+            servers: order.map(|server| server.name.as_str()).collect(),
+            reason: Some(peers.reason.name()),
+            stamp: peers.stamp,
+            why: Some(peers.reason),
         }
     }
 

@@ -92,6 +92,9 @@ fn decided(decision: &Decided<'_>) -> Vec<Vec<String>> {
     let action = match (decision.action, without_repeats(&decision.servers).as_slice()) {
         ("pool-once", _) => "any server, and never sent twice".to_owned(),
         (_, []) => "any server, untouched".to_owned(),
+        ("merged", servers) => {
+            format!("asks {}, and answers with the merged document", servers.join(", then "))
+        }
         (action, servers) => {
             let once = if action == "peers-once" { ", and never sent twice" } else { "" };
             format!("asks {}{once}", servers.join(", then "))
@@ -112,6 +115,9 @@ fn because(reason: Reason) -> &'static str {
         Reason::ListedBySome => "not every server lists it; those that do come first",
         Reason::ListedByUnconfirmed => "only servers that are gone, or not read again yet, list it",
         Reason::ListedByNobody => "no server is known to list it, so all are asked",
+        Reason::HasEverything => "servers differ, so one that has everything answers",
+        Reason::Merged => "no server has everything",
+        Reason::Starting => "some server was never read, and is still waited for",
         Reason::FullestServer => "servers differ, so one that lists the most answers",
         Reason::NoMap => "no map yet, so all are asked",
         Reason::MapExpired => "the map is too old, so all are asked",

@@ -1,90 +1,40 @@
 //! The wire form of `apidiscovery.k8s.io` v2 and v2beta1 (`APIGroupDiscoveryList`).
 
-use std::{borrow::Cow, collections::BTreeSet};
-
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 
 use super::{DiscoveryError, Excerpt, Reading, Root, note, push};
 use crate::apis::{Apis, Origin};
-
-#[derive(Deserialize)]
-struct List<'a> {
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    items: Vec<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Group<'a> {
-    #[serde(borrow, default)]
-    metadata: Metadata<'a>,
-    #[serde(borrow, default)]
-    versions: Vec<Version<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-struct Metadata<'a> {
-    #[serde(borrow, default)]
-    name: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Version<'a> {
-    #[serde(borrow)]
-    version: Cow<'a, str>,
-    #[serde(borrow, default)]
-    resources: Vec<Resource<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Resource<'a> {
-    #[serde(borrow)]
-    resource: Cow<'a, str>,
-    #[serde(borrow, rename = "responseKind", default)]
-    response_kind: Option<Kind<'a>>,
-    #[serde(borrow, default)]
-    verbs: Option<Vec<Cow<'a, str>>>,
-    #[serde(borrow, default)]
-    subresources: Option<Vec<Subresource<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct Kind<'a> {
-    #[serde(borrow, default)]
-    group: Cow<'a, str>,
-    #[serde(borrow, default)]
-    version: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Subresource<'a> {
-    #[serde(borrow)]
-    subresource: Cow<'a, str>,
-}
+use crate::json::{Json, Needed};
+use crate::merge::{Group, List, Resource};
 
 pub(super) fn read(root: Root, body: &[u8], old: &Apis) -> Result<Reading, DiscoveryError> {
-    let list: List<'_> = serde_json::from_slice(body)?;
-    if list.kind != "APIGroupDiscoveryList" {
-        return Err(DiscoveryError::Kind(Excerpt::of(list.kind.as_bytes())));
+    let text = str::from_utf8(body).map_err(|error| DiscoveryError::Malformed {
+        column: error.valid_up_to() + 1,
+        detail: "not UTF-8".to_owned(),
+    })?;
+    let (kind, items) = List::open(text)?;
+    if *kind != *"APIGroupDiscoveryList" {
+        return Err(DiscoveryError::Kind(Excerpt::of(kind.as_bytes())));
     }
+    let Json::List(items) = items else { return Err(Needed("a list of items").into()) };
     let mut reading = Reading::default();
     let mut groups = BTreeSet::new();
-    for (at, item) in list.items.iter().enumerate() {
-        match serde_json::from_str::<Group<'_>>(item.get()) {
-            Ok(group) if group.metadata.name.is_empty() == (root == Root::Core) => {
+    for (at, item) in items.into_iter().enumerate() {
+        match Group::read(item) {
+            Ok(group) if group.name().is_empty() == (root == Root::Core) => {
                 add_group(&group, &mut reading)?;
-                groups.insert(group.metadata.name.into_owned());
+                groups.insert(group.name().to_owned());
             }
             Ok(group) => {
-                let name = Excerpt::of(group.metadata.name.as_bytes());
+                let name = Excerpt::of(group.name().as_bytes());
                 push(
                     &mut reading.problems,
                     format!("items[{at}]: group name {name} in {}", root.path()),
                 );
             }
-            Err(error) => push(&mut reading.problems, format!("items[{at}]: {error}")),
+            Err(needed) => {
+                push(&mut reading.problems, format!("items[{at}]: {needed}"));
+            }
         }
     }
     if !reading.problems.is_empty() {
@@ -97,35 +47,39 @@ pub(super) fn read(root: Root, body: &[u8], old: &Apis) -> Result<Reading, Disco
 }
 
 fn add_group(group: &Group<'_>, reading: &mut Reading) -> Result<(), DiscoveryError> {
-    let name = group.metadata.name.as_ref();
-    for version in &group.versions {
-        for resource in &version.resources {
-            let origin = resource.origin(name, &version.version);
-            // A parent made up for an orphan subresource has no verbs: it is not served itself.
-            let itself = resource.verbs.is_some().then_some("");
-            let below = resource.subresources.iter().flatten();
-            for subresource in itself.into_iter().chain(below.map(|sub| sub.subresource.as_ref())) {
+    let name = group.name();
+    for version in group.versions() {
+        for resource in version.resources() {
+            let origin = origin(resource, name, &version.version);
+            let mut add = |subresource: &str| {
                 let key = [name, &version.version, &resource.resource, subresource];
-                if let Err(refused) = reading.apis.add(key, origin) {
-                    note(refused, &key.join("/"), &mut reading.problems)?;
+                match reading.apis.add(key, origin) {
+                    Ok(()) => Ok(()),
+                    Err(refused) => note(refused, &key.join("/"), &mut reading.problems),
                 }
+            };
+            // A parent made up for an orphan subresource has no verbs: it is not served itself.
+            if resource.verbs.is_some() {
+                add("")?;
+            }
+            for below in resource.subresources.iter().flatten() {
+                // One without a name would be the resource itself.
+                add(if below.subresource.is_empty() { "/" } else { &below.subresource })?;
             }
         }
     }
     Ok(())
 }
 
-impl Resource<'_> {
-    /// The CRD server spells out its own group and version in `responseKind` and writes its verbs
-    /// unsorted, beginning with `delete`; built-in resources do neither (seen on 1.33 to 1.37).
-    fn origin(&self, group: &str, version: &str) -> Origin {
-        let spelled_out = self.response_kind.as_ref().is_some_and(|kind| {
-            !group.is_empty() && kind.group == group && kind.version == version
-        });
-        let verbs = self.verbs.as_deref().unwrap_or_default();
-        let unsorted = verbs.first().is_some_and(|first| first == "delete") && !verbs.is_sorted();
-        if spelled_out && unsorted { Origin::Shared } else { Origin::BuiltIn }
-    }
+/// The CRD server spells out its own group and version in `responseKind` and writes its verbs
+/// unsorted, beginning with `delete`; built-in resources do neither (seen on 1.33 to 1.37).
+fn origin(resource: &Resource<'_>, group: &str, version: &str) -> Origin {
+    let spelled_out = resource.response_kind.as_ref().is_some_and(|kind| {
+        !group.is_empty() && *kind.group == *group && *kind.version == *version
+    });
+    let verbs = resource.verbs.as_deref().unwrap_or_default();
+    let unsorted = verbs.first().is_some_and(|first| **first == *"delete") && !verbs.is_sorted();
+    if spelled_out && unsorted { Origin::Shared } else { Origin::BuiltIn }
 }
 
 #[cfg(test)]

@@ -4,12 +4,9 @@
 //! they name group-versions that this server may not serve; only each one's own `APIResourceList`
 //! tells (`kube-aggregator`, `pkg/apiserver/handler_apis.go`).
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
-
 use super::{DiscoveryError, Excerpt, MAX_DOCUMENT_BYTES, Reading, Root, note, push};
 use crate::apis::Origin;
+use crate::json::{Fields, Json};
 
 /// Most group-versions that one server's plain lists may name: each costs a request.
 const MAX_GROUP_VERSIONS: usize = 2_000;
@@ -33,64 +30,29 @@ impl GroupVersion {
     }
 }
 
-#[derive(Deserialize)]
-struct Lists<'a> {
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
-    #[serde(default)]
-    versions: Vec<String>,
-    #[serde(borrow, default)]
-    groups: Vec<Group<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Group<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(default)]
-    versions: Vec<Version>,
-}
-
-#[derive(Deserialize)]
-struct Version {
-    version: String,
-}
-
-#[derive(Deserialize)]
-struct ResourceList<'a> {
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    resources: Vec<Resource<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Resource<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-}
-
 /// Reads `APIVersions` (`/api`) or `APIGroupList` (`/apis`): what to ask the server for next.
 pub fn read_group_versions(root: Root, body: &[u8]) -> Result<Vec<GroupVersion>, DiscoveryError> {
-    let lists: Lists<'_> = from_json(body)?;
-    let found: Vec<GroupVersion> = match (root, lists.kind.as_ref()) {
-        (Root::Core, "APIVersions") => lists
-            .versions
-            .into_iter()
-            .map(|version| GroupVersion { group: String::new(), version })
-            .collect(),
-        (Root::Named, "APIGroupList") => lists
-            .groups
-            .into_iter()
-            .flat_map(|Group { name, versions }| {
-                versions.into_iter().map(move |Version { version }| GroupVersion {
-                    group: name.to_string(),
-                    version,
-                })
-            })
-            .collect(),
-        (_, kind) => return Err(DiscoveryError::Kind(Excerpt::of(kind.as_bytes()))),
-    };
+    let mut list = from_json(body)?;
+    let kind = list.take("kind").text()?;
+    let mut found = Vec::new();
+    match (root, &*kind) {
+        (Root::Core, "APIVersions") => {
+            for version in list.take("versions").list(Json::text)?.into_iter().flatten() {
+                found.push(GroupVersion { group: String::new(), version: version.to_string() });
+            }
+        }
+        (Root::Named, "APIGroupList") => {
+            for mut group in list.take("groups").list(Json::object)?.into_iter().flatten() {
+                let name = group.take("name").text()?;
+                for mut version in group.take("versions").list(Json::object)?.into_iter().flatten()
+                {
+                    let version = version.take("version").text()?.to_string();
+                    found.push(GroupVersion { group: name.to_string(), version });
+                }
+            }
+        }
+        _ => return Err(DiscoveryError::Kind(Excerpt::of(kind.as_bytes()))),
+    }
     // A name that cannot stand in a path would be asked for as something else.
     let plain = |name: &str| {
         name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
@@ -113,28 +75,32 @@ pub fn read_resources(
     body: &[u8],
     reading: &mut Reading,
 ) -> Result<(), DiscoveryError> {
-    let list: ResourceList<'_> = from_json(body)?;
-    if list.kind != "APIResourceList" {
-        return Err(DiscoveryError::Kind(Excerpt::of(list.kind.as_bytes())));
+    let mut list = from_json(body)?;
+    let kind = list.take("kind").text()?;
+    if *kind != *"APIResourceList" {
+        return Err(DiscoveryError::Kind(Excerpt::of(kind.as_bytes())));
     }
-    for resource in &list.resources {
-        let (name, subresource) = resource.name.split_once('/').unwrap_or((&resource.name, ""));
+    let resources = list.take("resources").list(Json::object)?.unwrap_or_default();
+    let is_empty = resources.is_empty();
+    for mut resource in resources {
+        let name = resource.take("name").text()?;
+        let (name, subresource) = name.split_once('/').unwrap_or((&name, ""));
         let key = [gv.group.as_str(), &gv.version, name, subresource];
         if let Err(refused) = reading.apis.add(key, Origin::BuiltIn) {
             note(refused, &key.join("/"), &mut reading.problems)?;
         }
     }
-    if list.resources.is_empty() {
+    if is_empty {
         push(&mut reading.problems, format!("{} lists no resource", gv.path()));
     }
     Ok(())
 }
 
-fn from_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, DiscoveryError> {
+fn from_json(body: &[u8]) -> Result<Fields<'_>, DiscoveryError> {
     if body.len() > MAX_DOCUMENT_BYTES {
         return Err(DiscoveryError::TooLarge { bytes: body.len() });
     }
-    Ok(serde_json::from_slice(body)?)
+    Ok(serde_json::from_slice::<Json<'_>>(body)?.object()?)
 }
 
 #[cfg(test)]

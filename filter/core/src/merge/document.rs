@@ -4,127 +4,89 @@
 //! A list that is absent is told from one that is empty, since deep equality does too. Text is borrowed
 //! from the document, so that reading a large one costs little.
 
-use serde::{Deserialize, Serialize};
-
-use super::go_json;
+use super::go_json::{self, Object};
 use super::text::Text;
 use crate::discovery::{DiscoveryError, Excerpt, MAX_DOCUMENT_BYTES};
+use crate::json::{Fields, Json, Needed};
 
 const KIND: &str = "APIGroupDiscoveryList";
 const API_VERSION: &str = "apidiscovery.k8s.io/v2";
 
 /// The whole document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List<'a> {
-    /// `APIGroupDiscoveryList`.
-    #[serde(borrow, default, skip_serializing_if = "Text::is_empty")]
-    kind: Text<'a>,
-    /// `apidiscovery.k8s.io/v2`, whatever was read.
-    #[serde(borrow, default, skip_serializing_if = "Text::is_empty")]
-    api_version: Text<'a>,
-    #[serde(default)]
-    metadata: ListMetadata,
-    #[serde(borrow, default)]
     items: Option<Vec<Group<'a>>>,
 }
 
-/// Always empty: there is no order in which lists of several servers could be replayed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct ListMetadata {}
-
 /// One group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group<'a> {
     /// Its name.
-    #[serde(borrow, default)]
     pub metadata: Metadata<'a>,
     /// Its versions, preferred one first.
-    #[serde(borrow, default, skip_serializing_if = "is_empty")]
     pub versions: Option<Vec<Version<'a>>>,
 }
 
 /// Metadata of a group.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metadata<'a> {
     /// Empty for the core group.
-    #[serde(borrow, default, skip_serializing_if = "Text::is_empty")]
     pub name: Text<'a>,
 }
 
 /// One version of a group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version<'a> {
     /// Its name.
-    #[serde(borrow, default)]
     pub version: Text<'a>,
     /// Its resources, sorted by most servers.
-    #[serde(borrow, default, skip_serializing_if = "is_empty")]
     pub resources: Option<Vec<Resource<'a>>>,
     /// `Current` or `Stale`.
-    #[serde(borrow, default, skip_serializing_if = "Text::is_empty")]
     pub freshness: Text<'a>,
 }
 
 /// One resource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource<'a> {
     /// Plural name.
-    #[serde(borrow, default)]
     pub resource: Text<'a>,
     /// What it answers with.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub response_kind: Option<GroupVersionKind<'a>>,
     /// `Cluster` or `Namespaced`.
-    #[serde(borrow, default)]
     pub scope: Text<'a>,
     /// Singular name.
-    #[serde(borrow, default)]
     pub singular_resource: Text<'a>,
     /// What can be done with it; absent for a parent made up for a subresource.
-    #[serde(borrow, default)]
     pub verbs: Option<Vec<Text<'a>>>,
     /// Short names.
-    #[serde(borrow, default, skip_serializing_if = "is_empty")]
     pub short_names: Option<Vec<Text<'a>>>,
     /// Groups of resources such as `all`.
-    #[serde(borrow, default, skip_serializing_if = "is_empty")]
     pub categories: Option<Vec<Text<'a>>>,
     /// Subresources.
-    #[serde(borrow, default, skip_serializing_if = "is_empty")]
     pub subresources: Option<Vec<Subresource<'a>>>,
 }
 
 /// One subresource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subresource<'a> {
     /// Its name.
-    #[serde(borrow, default)]
     pub subresource: Text<'a>,
     /// What it answers with.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub response_kind: Option<GroupVersionKind<'a>>,
     /// What it takes, where that is something else.
-    #[serde(borrow, default, skip_serializing_if = "is_empty")]
     pub accepted_types: Option<Vec<GroupVersionKind<'a>>>,
     /// What can be done with it.
-    #[serde(borrow, default)]
     pub verbs: Option<Vec<Text<'a>>>,
 }
 
 /// A kind of object; group and version are empty where they are those of the resource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupVersionKind<'a> {
     /// API group.
-    #[serde(borrow, default)]
     pub group: Text<'a>,
     /// API version.
-    #[serde(borrow, default)]
     pub version: Text<'a>,
     /// Kind.
-    #[serde(borrow, default)]
     pub kind: Text<'a>,
 }
 
@@ -139,21 +101,22 @@ impl<'a> List<'a> {
             column: error.valid_up_to() + 1,
             detail: "not UTF-8".to_owned(),
         })?;
-        let list: Self = serde_json::from_str(text)?;
-        if list.kind != KIND.into() {
-            return Err(DiscoveryError::Kind(Excerpt::of(list.kind.as_bytes())));
+        let (kind, items) = Self::open(text)?;
+        if *kind != *KIND {
+            return Err(DiscoveryError::Kind(Excerpt::of(kind.as_bytes())));
         }
-        Ok(Self { api_version: API_VERSION.into(), ..list })
+        Ok(Self { items: items.list(Group::read)? })
+    }
+
+    /// Kind and items of any list.
+    pub(crate) fn open(text: &'a str) -> Result<(Text<'a>, Json<'a>), DiscoveryError> {
+        let mut list: Fields<'a> = serde_json::from_slice::<Json<'a>>(text.as_bytes())?.object()?;
+        Ok((list.take("kind").text()?, list.take("items")))
     }
 
     /// A complete document of these groups.
     pub fn of(groups: Vec<Group<'a>>) -> Self {
-        Self {
-            kind: KIND.into(),
-            api_version: API_VERSION.into(),
-            metadata: ListMetadata {},
-            items: Some(groups),
-        }
+        Self { items: Some(groups) }
     }
 
     /// Its groups, in order.
@@ -161,24 +124,64 @@ impl<'a> List<'a> {
         self.items.as_deref().unwrap_or_default()
     }
 
+    /// Its groups, to be changed.
+    pub fn groups_mut(&mut self) -> &mut Vec<Group<'a>> {
+        self.items.get_or_insert_default()
+    }
+
     /// The document as a server writes it, with the line end that closes it.
     pub fn to_json(&self) -> Result<Vec<u8>, DiscoveryError> {
-        let mut json = go_json::to_vec(self)?;
+        let mut json = Vec::new();
+        let mut object = Object::begin(&mut json);
+        object.text("kind", KIND);
+        object.text("apiVersion", API_VERSION);
+        self.write_untyped(object);
         json.push(b'\n');
         Ok(json)
     }
 
-    pub(super) fn without_type(&self) -> impl Serialize {
-        #[derive(Serialize)]
-        struct Untyped<'l, 'a> {
-            metadata: &'l ListMetadata,
-            items: &'l Option<Vec<Group<'a>>>,
+    /// Without kind and API version.
+    pub(super) fn to_untyped_json(&self) -> Vec<u8> {
+        let mut json = Vec::new();
+        self.write_untyped(Object::begin(&mut json));
+        json
+    }
+
+    fn write_untyped(&self, mut object: Object<'_>) {
+        // There is no order in which lists of several servers could be replayed.
+        object.field("metadata").extend(b"{}");
+        let out = object.field("items");
+        match &self.items {
+            Some(groups) => go_json::list(groups, out, Group::write),
+            None => out.extend(b"null"),
         }
-        Untyped { metadata: &self.metadata, items: &self.items }
+        object.end();
     }
 }
 
 impl<'a> Group<'a> {
+    pub(crate) fn read(json: Json<'a>) -> Result<Self, Needed> {
+        let mut fields = json.object()?;
+        let metadata = fields.take("metadata").optional_object()?;
+        let name = metadata.unwrap_or_default().take("name").text()?;
+        let versions = fields.take("versions").list(Version::read)?;
+        Ok(Self { metadata: Metadata { name }, versions })
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut object = Object::begin(out);
+        let mut metadata = Object::begin(object.field("metadata"));
+        metadata.text_if_any("name", &self.metadata.name);
+        metadata.end();
+        object.list_if_any("versions", self.versions.as_deref(), Version::write);
+        object.end();
+    }
+
+    /// Its name; empty for the core group.
+    pub fn name(&self) -> &str {
+        &self.metadata.name
+    }
+
     /// Its versions, none where there is no list.
     pub fn versions(&self) -> &[Version<'a>] {
         self.versions.as_deref().unwrap_or_default()
@@ -186,9 +189,108 @@ impl<'a> Group<'a> {
 }
 
 impl<'a> Version<'a> {
+    fn read(json: Json<'a>) -> Result<Self, Needed> {
+        let mut fields = json.object()?;
+        Ok(Self {
+            version: fields.take("version").text()?,
+            resources: fields.take("resources").list(Resource::read)?,
+            freshness: fields.take("freshness").text()?,
+        })
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut object = Object::begin(out);
+        object.text("version", &self.version);
+        object.list_if_any("resources", self.resources.as_deref(), Resource::write);
+        object.text_if_any("freshness", &self.freshness);
+        object.end();
+    }
+
     /// Its resources, none where there is no list.
     pub fn resources(&self) -> &[Resource<'a>] {
         self.resources.as_deref().unwrap_or_default()
+    }
+}
+
+impl<'a> Resource<'a> {
+    fn read(json: Json<'a>) -> Result<Self, Needed> {
+        let mut fields = json.object()?;
+        Ok(Self {
+            resource: fields.take("resource").text()?,
+            response_kind: GroupVersionKind::read_optional(fields.take("responseKind"))?,
+            scope: fields.take("scope").text()?,
+            singular_resource: fields.take("singularResource").text()?,
+            verbs: fields.take("verbs").list(Json::text)?,
+            short_names: fields.take("shortNames").list(Json::text)?,
+            categories: fields.take("categories").list(Json::text)?,
+            subresources: fields.take("subresources").list(Subresource::read)?,
+        })
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let text = |text: &Text<'_>, out: &mut Vec<u8>| go_json::text(text, out);
+        let mut object = Object::begin(out);
+        object.text("resource", &self.resource);
+        if let Some(kind) = &self.response_kind {
+            kind.write(object.field("responseKind"));
+        }
+        object.text("scope", &self.scope);
+        object.text("singularResource", &self.singular_resource);
+        object.texts("verbs", self.verbs.as_deref());
+        object.list_if_any("shortNames", self.short_names.as_deref(), text);
+        object.list_if_any("categories", self.categories.as_deref(), text);
+        object.list_if_any("subresources", self.subresources.as_deref(), Subresource::write);
+        object.end();
+    }
+}
+
+impl<'a> Subresource<'a> {
+    fn read(json: Json<'a>) -> Result<Self, Needed> {
+        let mut fields = json.object()?;
+        Ok(Self {
+            subresource: fields.take("subresource").text()?,
+            response_kind: GroupVersionKind::read_optional(fields.take("responseKind"))?,
+            accepted_types: fields.take("acceptedTypes").list(GroupVersionKind::read)?,
+            verbs: fields.take("verbs").list(Json::text)?,
+        })
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut object = Object::begin(out);
+        object.text("subresource", &self.subresource);
+        if let Some(kind) = &self.response_kind {
+            kind.write(object.field("responseKind"));
+        }
+        let accepted = self.accepted_types.as_deref();
+        object.list_if_any("acceptedTypes", accepted, GroupVersionKind::write);
+        object.texts("verbs", self.verbs.as_deref());
+        object.end();
+    }
+}
+
+impl<'a> GroupVersionKind<'a> {
+    fn read(json: Json<'a>) -> Result<Self, Needed> {
+        Self::of(json.object()?)
+    }
+
+    fn read_optional(json: Json<'a>) -> Result<Option<Self>, Needed> {
+        json.optional_object()?.map(Self::of).transpose()
+    }
+
+    fn of(mut fields: Fields<'a>) -> Result<Self, Needed> {
+        Ok(Self {
+            group: fields.take("group").text()?,
+            version: fields.take("version").text()?,
+            kind: fields.take("kind").text()?,
+        })
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut object = Object::begin(out);
+        object.text("group", &self.group);
+        object.text("version", &self.version);
+        object.text("kind", &self.kind);
+        object.end();
     }
 }
 
@@ -199,7 +301,7 @@ pub(super) trait Named {
 
 impl Named for Group<'_> {
     fn name(&self) -> &str {
-        &self.metadata.name
+        Group::name(self)
     }
 }
 
@@ -213,8 +315,4 @@ impl Named for Resource<'_> {
     fn name(&self) -> &str {
         &self.resource
     }
-}
-
-fn is_empty<T>(list: &Option<Vec<T>>) -> bool {
-    list.as_ref().is_none_or(Vec::is_empty)
 }

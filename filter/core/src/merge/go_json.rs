@@ -7,10 +7,81 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::{CompactFormatter, Formatter};
 
-pub(super) fn to_vec(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    value.serialize(&mut Serializer::with_formatter(&mut bytes, HtmlSafe(CompactFormatter)))?;
-    Ok(bytes)
+use super::Text;
+
+/// An object that is being written.
+pub(crate) struct Object<'o> {
+    out: &'o mut Vec<u8>,
+    before_next: &'static [u8],
+}
+
+impl<'o> Object<'o> {
+    pub(crate) fn begin(out: &'o mut Vec<u8>) -> Self {
+        Self { out, before_next: b"{" }
+    }
+
+    /// Begins a field; its value is to be written to what is returned.
+    pub(crate) fn field(&mut self, name: &str) -> &mut Vec<u8> {
+        self.out.extend(self.before_next);
+        self.before_next = b",";
+        text(name, self.out);
+        self.out.push(b':');
+        self.out
+    }
+
+    pub(crate) fn text(&mut self, name: &str, value: &str) {
+        text(value, self.field(name));
+    }
+
+    pub(crate) fn text_if_any(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            self.text(name, value);
+        }
+    }
+
+    /// `null` where there is no list.
+    pub(crate) fn texts(&mut self, name: &str, values: Option<&[Text<'_>]>) {
+        let out = self.field(name);
+        match values {
+            Some(values) => list(values, out, |value, out| text(value, out)),
+            None => out.extend(b"null"),
+        }
+    }
+
+    pub(crate) fn list_if_any<T>(
+        &mut self,
+        name: &str,
+        items: Option<&[T]>,
+        write: fn(&T, &mut Vec<u8>),
+    ) {
+        if let Some(items @ [_, ..]) = items {
+            list(items, self.field(name), write);
+        }
+    }
+
+    pub(crate) fn end(self) {
+        if self.before_next == b"{" {
+            self.out.push(b'{');
+        }
+        self.out.push(b'}');
+    }
+}
+
+pub(crate) fn list<T>(items: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
+    out.push(b'[');
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write(item, out);
+    }
+    out.push(b']');
+}
+
+/// A text in quotes.
+pub(crate) fn text(text: &str, out: &mut Vec<u8>) {
+    // A `Vec` takes all that is written to it.
+    let _ = text.serialize(&mut Serializer::with_formatter(out, HtmlSafe(CompactFormatter)));
 }
 
 struct HtmlSafe(CompactFormatter);
@@ -38,12 +109,14 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    use super::to_vec;
+    use super::text;
 
     #[test]
     fn text_is_escaped_as_go_does() {
-        let text = "<a>&\u{2028}\"\\\u{8}\u{c}\n\r\t\u{1}\u{7f}é";
+        let given = "<a>&\u{2028}\"\\\u{8}\u{c}\n\r\t\u{1}\u{7f}é";
         let expected = r#""\u003ca\u003e\u0026\u2028\"\\\b\f\n\r\t\u0001"#.to_owned() + "\u{7f}é\"";
-        assert_eq!(String::from_utf8(to_vec(&text).unwrap()).unwrap(), expected);
+        let mut written = Vec::new();
+        text(given, &mut written);
+        assert_eq!(String::from_utf8(written).unwrap(), expected);
     }
 }

@@ -5,12 +5,14 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
+use crate::sorted;
+
 /// Every name once: as the first list that has all of them, else so that whatever stands directly
 /// before another in some list comes before it, and where lists contradict each other, in byte order.
 pub(super) fn merged<'a>(lists: &[Vec<&'a str>]) -> Vec<&'a str> {
-    let all: BTreeSet<&str> = lists.iter().flatten().copied().collect();
+    let all = sorted::set(lists.iter().flatten().copied());
     let has_all = |list: &&Vec<&str>| {
-        list.len() == all.len() && list.iter().collect::<BTreeSet<_>>().len() == all.len()
+        list.len() == all.len() && sorted::set(list.iter().copied()).len() == all.len()
     };
     if let Some(complete) = lists.iter().find(has_all) {
         return complete.clone();
@@ -20,11 +22,8 @@ pub(super) fn merged<'a>(lists: &[Vec<&'a str>]) -> Vec<&'a str> {
 
 /// Kahn's algorithm, smallest name first; `None` for a cycle.
 fn topological<'a>(all: &BTreeSet<&'a str>, lists: &[Vec<&'a str>]) -> Option<Vec<&'a str>> {
-    let edges: BTreeSet<(&str, &str)> = lists
-        .iter()
-        .flat_map(|list| list.iter().zip(list.iter().skip(1)))
-        .map(|(before, after)| (*before, *after))
-        .collect();
+    let pairs = lists.iter().flat_map(|list| list.iter().zip(list.iter().skip(1)));
+    let edges = sorted::set(pairs.map(|(before, after)| (*before, *after)));
     let mut waits_for: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, after) in &edges {
         *waits_for.entry(after).or_default() += 1;

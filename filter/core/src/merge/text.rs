@@ -27,8 +27,9 @@ impl<'a> From<&'a str> for Text<'a> {
 }
 
 impl Text<'_> {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Not borrowed.
+    pub(crate) fn owned(text: &str) -> Self {
+        Self(Cow::Owned(text.to_owned()))
     }
 }
 

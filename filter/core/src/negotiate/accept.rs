@@ -84,8 +84,78 @@ impl<'a> Clause<'a> {
     }
 }
 
-/// Unreadable is 0; infinity is readable, as for Go.
+/// Unreadable is 0; infinity is readable, as for Go. Read by hand: the library's reader has tables of
+/// 10 kB, which only matter where the last of many digits does.
 fn quality(value: &str) -> f32 {
-    let signed_nan = value.starts_with(['+', '-']) && value.to_ascii_lowercase().ends_with("nan");
-    if signed_nan { 0.0 } else { value.parse().unwrap_or(0.0) }
+    let (negative, rest) = match value.as_bytes() {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] | rest => (false, rest),
+    };
+    let is = |word: &[u8]| rest.eq_ignore_ascii_case(word);
+    let magnitude = match is(b"inf") || is(b"infinity") {
+        true => f64::INFINITY,
+        false if is(b"nan") && rest.len() == value.len() => f64::NAN,
+        false => decimal(rest).unwrap_or_default(),
+    };
+    (if negative { -magnitude } else { magnitude }) as f32
+}
+
+/// `digits.digits` with at least one digit, and an exponent.
+fn decimal(text: &[u8]) -> Option<f64> {
+    let mut parts = text.splitn(2, |byte| matches!(byte, b'e' | b'E'));
+    let (mantissa, exponent) = (parts.next()?, parts.next());
+    let mut exponent: i32 = match exponent {
+        Some(exponent) => std::str::from_utf8(exponent).ok()?.parse().ok()?,
+        None => 0,
+    };
+    let (mut number, mut digits, mut in_fraction) = (0.0_f64, 0, false);
+    for byte in mantissa {
+        match byte {
+            b'0'..=b'9' => {
+                number = number * 10.0 + f64::from(byte - b'0');
+                digits += 1;
+                exponent = exponent.saturating_sub(i32::from(in_fraction));
+            }
+            b'.' if !in_fraction => in_fraction = true,
+            _ => return None,
+        }
+    }
+    let scale = 10.0_f64.powi(exponent.saturating_abs().min(400));
+    (digits > 0).then_some(if exponent < 0 { number / scale } else { number * scale })
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::quality;
+
+    #[test]
+    fn a_quality_is_read_as_the_library_reads_it() {
+        for text in [
+            "0.1",
+            "1",
+            "0.10",
+            ".5",
+            "5.",
+            "1e-3",
+            "1E3",
+            "+0.25",
+            "-1",
+            "0.333",
+            "007",
+            "inf",
+            "-Infinity",
+            "12345678.9",
+            "1e400",
+            "0.0000001",
+        ] {
+            assert_eq!(quality(text), text.parse::<f32>().unwrap(), "{text}");
+        }
+        for bad in ["", ".", "x", "1x", "1e", "e1", "1.2.3", "--1", "0x1p-2", "+nan", "1 "] {
+            assert_eq!(quality(bad), 0.0, "{bad}");
+        }
+        assert!(quality("NaN").is_nan());
+    }
 }

@@ -4,6 +4,8 @@
 //! names group-versions, and each of those is asked for before the root is done. Whatever fails, the
 //! reading ends, and says which root it could not read.
 
+use bytes::Bytes;
+
 use crate::apis::Apis;
 use crate::discovery::{
     self, DiscoveryError, Form, GroupVersion, MAX_PROBLEMS, Reading as Readout, Root,
@@ -43,8 +45,9 @@ enum Progress {
 pub(super) enum Outcome {
     /// The document is the one that was known.
     Unchanged,
-    /// A new one, with the ETag to ask with next time (empty: none).
-    Read(Readout, String),
+    /// A new one, with the ETag to ask with next time (empty: none), and its bytes where all of it
+    /// could be read.
+    Read(Readout, String, Option<Bytes>),
     /// Not readable; why.
     Failed(String),
 }
@@ -94,7 +97,7 @@ impl Reading {
             let readout = std::mem::take(readout);
             *progress = Progress::Done(match readout.apis.is_empty() {
                 true => Outcome::Failed(DiscoveryError::Empty.to_string()),
-                false => Outcome::Read(readout, String::new()),
+                false => Outcome::Read(readout, String::new(), Some(Bytes::new())),
             });
         }
         next
@@ -135,8 +138,10 @@ fn read_root(root: Root, answer: &Answer<'_>, old: &Apis) -> Result<Progress, St
     let progress = match Form::of(answer.content_type).map_err(|error| named(&error))? {
         Form::Aggregated => {
             let readout = discovery::read_aggregated(root, answer.body, old);
+            let readout = readout.map_err(|error| named(&error))?;
             let etag = std::str::from_utf8(answer.etag).unwrap_or_default().to_owned();
-            Progress::Done(Outcome::Read(readout.map_err(|error| named(&error))?, etag))
+            let body = readout.problems.is_empty().then(|| Bytes::copy_from_slice(answer.body));
+            Progress::Done(Outcome::Read(readout, etag, body))
         }
         Form::Plain => Progress::Plain {
             waiting: discovery::read_group_versions(root, answer.body)

@@ -112,7 +112,8 @@ impl World {
                 let (_, document) = self.poller.document(at).unwrap();
                 self.documents[at] = Some(document.to_bytes());
             }
-            Effect::Renew(_) | Effect::Count(..) | Effect::Log(_) => {}
+            Effect::PublishDocument(..) | Effect::Renew(_) | Effect::Count(..) | Effect::Log(_) => {
+            }
         }
         Vec::new()
     }

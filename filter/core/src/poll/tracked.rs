@@ -3,7 +3,9 @@
 use super::reading::{Answer, Outcome, Reading};
 use super::{Ask, Outcome as Look};
 use crate::apis::Apis;
+use crate::cluster::Source;
 use crate::discovery::{GroupVersion, Root};
+use crate::json::Json;
 use crate::record::{Document, ServerRecord};
 use crate::serving_map::{Standing, View};
 
@@ -83,6 +85,12 @@ impl Tracked {
         View { standing, apis, read_ms: self.record.read_ms }
     }
 
+    /// What it has to say of a root; `None` if it was never read.
+    pub(super) fn source(&self, root: Root, standing: Standing) -> Option<Source<'_>> {
+        let document = self.document.as_ref()?;
+        Some(Source { name: &self.record.name, standing, body: document.body(root) })
+    }
+
     /// Takes a complete reading. A first document needs both
     /// roots: of a server whose core group alone was read, nothing must be taken for absent.
     pub(super) fn take(&mut self, outcomes: [Outcome; 2], now_ms: u64) -> Look {
@@ -99,9 +107,10 @@ impl Tracked {
                     failed = true;
                     problems.push(problem);
                 }
-                Outcome::Read(readout, etag) => {
+                Outcome::Read(readout, etag, body) => {
                     let known = || self.document.clone().unwrap_or_default();
-                    replaced.get_or_insert_with(known).replace(root, readout.apis, etag);
+                    let replaced = replaced.get_or_insert_with(known);
+                    replaced.replace(root, readout.apis, etag, body);
                     problems.extend(readout.problems);
                 }
             }
@@ -134,12 +143,15 @@ const TIMED_OUT: u16 = 504;
 
 /// `gitVersion` of a `/version` answer; empty when there is none.
 pub(super) fn version_of(answer: &Answer<'_>) -> String {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Version {
-        git_version: String,
-    }
     const MAX_CHARS: usize = 64;
-    let version = serde_json::from_slice(answer.body).map(|Version { git_version }| git_version);
-    version.unwrap_or_default().chars().filter(char::is_ascii_graphic).take(MAX_CHARS).collect()
+    let read = || {
+        serde_json::from_slice::<Json<'_>>(answer.body)
+            .ok()?
+            .object()
+            .ok()?
+            .take("gitVersion")
+            .text()
+            .ok()
+    };
+    read().unwrap_or_default().chars().filter(char::is_ascii_graphic).take(MAX_CHARS).collect()
 }

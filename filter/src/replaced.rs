@@ -1,0 +1,74 @@
+//! The answer to a request for discovery that Peerway merges: a server's head and body -> the merged
+//! document, as `peerway_core::answer` says.
+//!
+//! A body is never held back: Envoy crashes when one that was is replaced by a longer one than its
+//! buffer takes. The first piece becomes the whole document, later ones become nothing.
+
+use peerway_core::answer::{Answer, Caller, Head, answer};
+use peerway_core::discovery::Root;
+use proxy_wasm::types::Action;
+
+use crate::{host, shared};
+
+/// A request whose answer is to be replaced.
+pub(crate) struct Replaced {
+    root: Root,
+    is_head: bool,
+    caller: Caller,
+    body: Body,
+}
+
+/// What becomes of the pieces of the server's body.
+enum Body {
+    Passes,
+    Becomes(Vec<u8>),
+    IsDropped,
+}
+
+impl Replaced {
+    /// Reads what the caller said of the answer, before it is taken away.
+    pub(crate) fn new(root: Root) -> Self {
+        let is_head = host::request_header(":method").is_some_and(|method| method == b"HEAD");
+        let caller = Caller { if_none_match: host::request_header("if-none-match") };
+        Self { root, is_head, caller, body: Body::Passes }
+    }
+
+    pub(crate) fn on_headers(&mut self, end_of_stream: bool) -> Action {
+        let status = host::response_header(":status").unwrap_or_default();
+        let content_type = host::response_header("content-type").unwrap_or_default();
+        let head = Head { status: &status, content_type: &content_type };
+        // Copying it is for nothing when the server refuses.
+        let document = (status == b"200").then(|| shared::merged(self.root)).flatten();
+        let Answer::Replace { status, headers, body } =
+            answer(head, &self.caller, document.as_ref())
+        else {
+            return Action::Continue;
+        };
+        if end_of_stream && !self.is_head && !body.is_empty() {
+            let headers = headers
+                .iter()
+                .filter_map(|(name, value)| Some((*name, value.as_deref()?)))
+                .filter(|(name, _)| *name != "content-length");
+            host::reply_with(status.parse().unwrap_or(503), headers.collect(), &body);
+            return Action::Pause;
+        }
+        host::set_response_header(":status", status);
+        for (name, value) in &headers {
+            match value {
+                Some(value) => host::set_response_header(name, value),
+                None => host::remove_response_header(name),
+            }
+        }
+        self.body = Body::Becomes(body.into());
+        Action::Continue
+    }
+
+    pub(crate) fn on_body(&mut self, body_bytes: usize) {
+        match std::mem::replace(&mut self.body, Body::IsDropped) {
+            Body::Passes => self.body = Body::Passes,
+            Body::Becomes(body) => host::replace_response_body(body_bytes, &body),
+            Body::IsDropped if body_bytes > 0 => host::replace_response_body(body_bytes, b""),
+            Body::IsDropped => {}
+        }
+    }
+}

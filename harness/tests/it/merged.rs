@@ -1,0 +1,175 @@
+//! Discovery of a cluster of which no server has everything: one document, from whichever server and
+//! worker, for whoever may see it.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use hyper::Method;
+use peerway_core::apis::Apis;
+use peerway_core::cluster::{MergedDocument, Source, settle};
+use peerway_core::discovery::{ACCEPT, Root, read_aggregated};
+use peerway_core::serving_map::{Rows, Standing};
+use peerway_harness::balancer::{Balancer, Builder};
+use peerway_harness::client::{Answer, Protocol, Request};
+use peerway_harness::control_plane::{ADMIN_TOKEN, ControlPlane, NOBODY_TOKEN};
+use peerway_harness::process::wait_until;
+use peerway_harness::workload::direct;
+use serde_json::json;
+
+use crate::rig::{SOON, no_vm_died};
+
+pub(crate) const V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+/// Neither has everything: the old one shows its alpha and beta APIs.
+async fn mixed() -> Result<ControlPlane> {
+    let all = ["--runtime-config=api/all=true"];
+    let plane = ControlPlane::builder().server_with("old", "1.36.3", &all).server("new", "1.37.2");
+    plane.start().await
+}
+
+fn aggregated(path: &str) -> Request {
+    Request::get(path).header("accept", V2)
+}
+
+/// What the servers themselves say of a root, merged.
+async fn expected(plane: &ControlPlane, root: Root) -> Result<MergedDocument> {
+    let mut bodies = Vec::new();
+    for (name, _) in plane.servers() {
+        let request = Request::get(root.path()).header("accept", ACCEPT);
+        bodies.push((name, direct(plane, name, Protocol::Http2)?.send(request).await?.body));
+    }
+    let mut sources = Vec::new();
+    for (name, body) in &bodies {
+        sources.push(Some(Source { name, standing: Standing::Confirmed, body }));
+    }
+    let merged =
+        settle(root, &sources, &mut Rows::default()).map_err(|it| anyhow::anyhow!("{it}"))?;
+    merged.with_context(|| format!("{} is the same on all servers", root.path()))
+}
+
+fn keys(root: Root, body: &[u8]) -> Result<BTreeSet<String>> {
+    let reading = read_aggregated(root, body, &Apis::default());
+    let reading = reading.map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok(reading.apis.iter().map(|(key, _)| key.to_owned()).collect())
+}
+
+/// Makes a CRD, and waits until each server lists it.
+async fn make_crd(plane: &ControlPlane, balancer: &Balancer, plural: &str) -> Result<()> {
+    let kind = plural.to_uppercase();
+    let schema = json!({"openAPIV3Schema": {"type": "object"}});
+    let crd = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.example.com")},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": plural, "kind": kind},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}],
+        },
+    });
+    let answer = balancer.client(ADMIN_TOKEN, Protocol::Http2)?.post(CRDS, &crd).await?;
+    ensure!(answer.status == 201, "{}", answer.text());
+    let key = format!("example.com/v1/{plural}/");
+    for (name, _) in plane.servers() {
+        let client = direct(plane, name, Protocol::Http2)?;
+        let is_listed = async || {
+            let answer = client.send(aggregated("/apis")).await;
+            answer.is_ok_and(|it| keys(Root::Named, &it.body).is_ok_and(|it| it.contains(&key)))
+        };
+        wait_until("the CRD is listed", SOON, is_listed).await?;
+    }
+    Ok(())
+}
+
+/// What a caller sees is what was expected of all servers.
+async fn shows(balancer: &Balancer, root: Root, expected: &MergedDocument) -> Result<()> {
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        // A connection each: both workers answer.
+        for at in 0..10 {
+            let client = balancer.client(NOBODY_TOKEN, protocol)?;
+            let path = format!("{}?timeout=32s&at={at}", root.path());
+            let answer = client.send(aggregated(&path).header("accept-encoding", "gzip")).await?;
+            is_merged(&answer, expected)?;
+            ensure!(answer.body == expected.body, "{path}: {}", answer.text());
+            let again = aggregated(&path).header("if-none-match", expected.etag.as_str());
+            let again = client.send(again).await?;
+            ensure!(again.status == 304 && again.body.is_empty(), "{path}: {again:?}");
+            ensure!(again.header("etag") == Some(&expected.etag), "{again:?}");
+            ensure!(again.header("content-type").is_none(), "{again:?}");
+            let head = Request::new(Method::HEAD, path).header("accept", V2);
+            let head = balancer.client(ADMIN_TOKEN, protocol)?.send(head).await?;
+            is_merged(&head, expected)?;
+            ensure!(head.body.is_empty(), "{head:?}");
+        }
+    }
+    Ok(())
+}
+
+fn is_merged(answer: &Answer, expected: &MergedDocument) -> Result<()> {
+    ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+    let length = expected.body.len().to_string();
+    for (name, value) in [
+        ("content-type", V2),
+        ("etag", &expected.etag),
+        ("vary", "Accept"),
+        ("cache-control", "public"),
+        ("content-length", &length),
+        ("x-peerway-reason", "merged"),
+    ] {
+        ensure!(answer.header(name) == Some(value), "{name}: {:?}", answer.headers);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_worker_shows_one_document_with_all_that_any_server_lists() {
+    let plane = mixed().await.unwrap();
+    let mut balancer = Builder::before(&plane).start().await.unwrap();
+    balancer.all_confirmed().await.unwrap();
+    make_crd(&plane, &balancer, "things").await.unwrap();
+    let documents = expected(&plane, Root::Named).await.unwrap();
+    let is_known = async || {
+        let client = balancer.client(ADMIN_TOKEN, Protocol::Http2).unwrap();
+        let answer = client.send(aggregated("/apis")).await;
+        answer.is_ok_and(|it| it.header("etag") == Some(&documents.etag))
+    };
+    wait_until("the CRD is in the merged document", SOON, is_known).await.unwrap();
+    peerway_harness::balancer::workers_have_the_map().await;
+    shows(&balancer, Root::Named, &documents).await.unwrap();
+
+    let mut all = BTreeSet::new();
+    for (name, _) in plane.servers() {
+        let client = direct(&plane, name, Protocol::Http2).unwrap();
+        let own = client.send(aggregated("/apis")).await.unwrap();
+        let own = keys(Root::Named, &own.body).unwrap();
+        assert!(!own.is_superset(&keys(Root::Named, &documents.body).unwrap()), "{name} has all");
+        all.extend(own);
+    }
+    assert_eq!(keys(Root::Named, &documents.body).unwrap(), all);
+
+    may_see_it_whom_a_server_lets(&plane, &balancer).await.unwrap();
+    no_vm_died(&mut balancer).await.unwrap();
+}
+
+/// Who may not see discovery is told so by a server, in its own words.
+async fn may_see_it_whom_a_server_lets(plane: &ControlPlane, balancer: &Balancer) -> Result<()> {
+    let told = |answer: &Answer| {
+        let mut headers = answer.headers.clone();
+        for other in ["date", "audit-id", "x-peerway-reason"] {
+            headers.remove(other);
+        }
+        (answer.status, headers.clone(), answer.text())
+    };
+    let json = "application/json;g=apidiscovery.k8s.io;v=v1;as=APIGroupDiscoveryList";
+    let requests = [
+        (401, aggregated("/apis").header("authorization", "Bearer unknown")),
+        (403, aggregated("/apis").header("impersonate-user", "system:anonymous")),
+        (406, Request::get("/apis").header("accept", json)),
+    ];
+    for (status, request) in requests {
+        let of_server = direct(plane, "new", Protocol::Http1)?.send(request.clone()).await?;
+        let answer = balancer.client(ADMIN_TOKEN, Protocol::Http1)?.send(request).await?;
+        ensure!(answer.status == status, "{} {}", answer.status, answer.text());
+        ensure!(told(&answer) == told(&of_server), "{answer:?} is not {of_server:?}");
+    }
+    Ok(())
+}
