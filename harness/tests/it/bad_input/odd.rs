@@ -37,7 +37,7 @@ async fn odd_requests_get_the_servers_own_answer_or_envoys_refusal_and_hurt_nobo
     // With one worker all requests and the watches share their connections upstream.
     let mut mapped = Builder::before(&plane).workers(1).start().await.unwrap();
     let unmapped = Builder::before(&plane).workers(1).fetcher_token("nobody knows it");
-    let mut unmapped = unmapped.start().await.unwrap();
+    let mut unmapped = unmapped.setting("startupWait", json!("0s")).start().await.unwrap();
     mapped.all_confirmed().await.unwrap();
     let mut watches = [watch(&mapped).await.unwrap(), watch(&unmapped).await.unwrap()];
 
