@@ -134,7 +134,7 @@ impl Fetcher {
                         self.metrics.set(name, value);
                     }
                 }
-                Effect::PublishDocument(root, document) => shared::set_merged(root, &document),
+                Effect::PublishDocument(key, document) => shared::set_merged(&key, &document),
                 Effect::Publish(generation, snapshot) => {
                     shared::set_map(&snapshot);
                     shared::set_beat(generation, now_ms);

@@ -5,14 +5,17 @@
 //! buffer takes. The first piece becomes the whole document, later ones become nothing.
 
 use peerway_core::answer::{Answer, Caller, Head, answer};
-use peerway_core::discovery::Root;
+use peerway_core::edits::OF_THE_ANSWER;
+use peerway_core::negotiate::accepts_json;
+use peerway_core::request::{Form, Scope};
+use peerway_core::serving_map::{PageKey, page_key};
 use proxy_wasm::types::Action;
 
 use crate::{host, shared};
 
 /// A request whose answer is to be replaced.
 pub(crate) struct Replaced {
-    root: Root,
+    key: PageKey,
     is_head: bool,
     caller: Caller,
     body: Body,
@@ -26,11 +29,17 @@ enum Body {
 }
 
 impl Replaced {
-    /// Reads what the caller said of the answer, before it is taken away.
-    pub(crate) fn new(root: Root) -> Self {
+    /// Reads what the caller said of the answer, and takes it away; a plain document is wanted in JSON
+    /// from the server if the caller takes that too.
+    pub(crate) fn new(scope: Scope<'_>, form: Form) -> Self {
         let is_head = host::request_header(":method").is_some_and(|method| method == b"HEAD");
         let caller = Caller { if_none_match: host::request_header("if-none-match") };
-        Self { root, is_head, caller, body: Body::Passes }
+        OF_THE_ANSWER.iter().for_each(|name| host::remove_request_header(name));
+        let accept = || host::request_header("accept").unwrap_or_default();
+        if form == Form::Plain && accepts_json(&String::from_utf8_lossy(&accept())) {
+            host::set_request_header("accept", "application/json");
+        }
+        Self { key: page_key(scope, form), is_head, caller, body: Body::Passes }
     }
 
     pub(crate) fn on_headers(&mut self, end_of_stream: bool) -> Action {
@@ -38,7 +47,8 @@ impl Replaced {
         let content_type = host::response_header("content-type").unwrap_or_default();
         let head = Head { status: &status, content_type: &content_type };
         // Copying it is for nothing when the server refuses.
-        let document = (status == b"200").then(|| shared::merged(self.root)).flatten();
+        let is_wanted = matches!(&*status, b"200" | b"404");
+        let document = is_wanted.then(|| shared::merged(&self.key)).flatten();
         let Answer::Replace { status, headers, body } =
             answer(head, &self.caller, document.as_ref())
         else {

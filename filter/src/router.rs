@@ -11,11 +11,10 @@ use std::rc::Rc;
 use peerway_core::answer::NOT_YET;
 use peerway_core::config::{self, Affinity};
 use peerway_core::decide::{Decision, Knowledge, Peers, Reason, decide};
-use peerway_core::discovery::Root;
-use peerway_core::edits::{OF_THE_ANSWER, destinations, edits};
+use peerway_core::edits::{destinations, edits};
 use peerway_core::identity::{self, Claim};
 use peerway_core::negotiate;
-use peerway_core::request::{Scope, Target, decoded_path};
+use peerway_core::request::{Target, decoded_path};
 use peerway_core::serving_map::ServingMap;
 use peerway_core::snapshot;
 use proxy_wasm::traits::{Context, HttpContext};
@@ -93,8 +92,8 @@ impl Router {
         }
     }
 
-    /// What becomes of a request, and which merged document answers it if one does.
-    fn decide(&self, path: &[u8]) -> (Decision, Option<Root>) {
+    /// What becomes of a request, and the answer that it gets if that is a merged document.
+    fn decide(&self, path: &[u8]) -> (Decision, Option<Box<Replaced>>) {
         let Some(path) = decoded_path(path) else { return (Decision::Untouched, None) };
         let target = match Target::of(&path) {
             Target::Discovery(..) => {
@@ -121,12 +120,13 @@ impl Router {
             Affinity::Connection => decision = by_turn(host::connection_number() as usize),
             Affinity::None => self.turn.set(turn.wrapping_add(1)),
         }
-        let root = match (&decision, target) {
-            (Decision::Merged(_), Target::Discovery(Scope::Core, _)) => Some(Root::Core),
-            (Decision::Merged(_), Target::Discovery(Scope::Named, _)) => Some(Root::Named),
+        let replaced = match (&decision, target) {
+            (Decision::Merged(_), Target::Discovery(scope, form)) => {
+                Some(Box::new(Replaced::new(scope, form)))
+            }
             _ => None,
         };
-        (decision, root)
+        (decision, replaced)
     }
 
     /// Says for the caller who it is, when it has shown a certificate. Returns why it is to be refused.
@@ -154,14 +154,11 @@ impl Router {
             host::set_request_header(edit.name, &edit.value);
         }
         host::choose_route_again();
-        if let Decision::Peers(Peers { once, order, .. })
-        | Decision::Merged(Peers { once, order, .. }) = decision
-        {
-            // Behind a connection through the server, somebody else's 404 means something else.
-            if !once {
-                let list = destinations(order, &self.config.servers);
-                host::set_filter_state(witness::LIST, list.as_bytes());
-            }
+        // Behind a connection through the server, somebody else's 404 means something else; and of a
+        // document that is merged, each server may know nothing.
+        if let Decision::Peers(Peers { once: false, order, .. }) = decision {
+            let list = destinations(order, &self.config.servers);
+            host::set_filter_state(witness::LIST, list.as_bytes());
         }
         if let Some(reason) = decision.reason() {
             host::set_filter_state("peerway_reason", reason.name().as_bytes());
@@ -196,16 +193,13 @@ impl HttpContext for Request {
         }
         let Some(path) = host::request_header(":path") else { return Action::Continue };
         test_switch::panic_if_asked(&path, "router");
-        let (decision, root) = self.router.decide(&path);
+        let (decision, replaced) = self.router.decide(&path);
         if decision == Decision::Untouched {
             return Action::Continue;
         }
-        if let Some(root) = root {
-            self.replaced = Some(Box::new(Replaced::new(root)));
-            OF_THE_ANSWER.iter().for_each(|name| host::remove_request_header(name));
-        }
+        self.replaced = replaced;
         self.router.carry_out(&decision);
-        if decision == Decision::NotYet {
+        if let Decision::NotYet(_) = decision {
             let headers = vec![("content-type", "application/json"), ("retry-after", "1")];
             host::reply_with(503, headers, NOT_YET.as_bytes());
             return Action::Pause;

@@ -5,10 +5,10 @@
 //! it, so a worker that sees a generation finds its map and its documents, or newer ones.
 
 use peerway_core::cluster::MergedDocument;
-use peerway_core::discovery::Root;
 use peerway_core::lease;
 use peerway_core::record::{Document, Status};
 use peerway_core::servers::Server;
+use peerway_core::serving_map::PageKey;
 
 use crate::host;
 
@@ -17,8 +17,6 @@ const BEAT: &str = "peerway.beat";
 const MAP: &str = "peerway.map";
 const STATUS: &str = "peerway.status";
 const REFRESH: &str = "peerway.refresh";
-const MERGED_CORE: &str = "peerway.merged.api";
-const MERGED_NAMED: &str = "peerway.merged.apis";
 const STARTED: &str = "peerway.started";
 
 /// Generation of the map, and when the fetcher last renewed it.
@@ -41,21 +39,19 @@ pub(crate) fn set_map(snapshot: &[u8]) {
     host::set_shared_data(MAP, snapshot, None);
 }
 
-/// The merged document of a root, if there is one that can be read.
-pub(crate) fn merged(root: Root) -> Option<MergedDocument> {
-    MergedDocument::from_bytes(host::shared_data(merged_key(root)).0?).ok()
+/// A merged document, if there is one that can be read.
+pub(crate) fn merged(key: &PageKey) -> Option<MergedDocument> {
+    MergedDocument::from_bytes(host::shared_data(&merged_key(key)).0?).ok()
 }
 
 /// Puts a new merged document in place, before the map that speaks of it.
-pub(crate) fn set_merged(root: Root, document: &MergedDocument) {
-    host::set_shared_data(merged_key(root), &document.to_bytes(), None);
+pub(crate) fn set_merged(key: &PageKey, document: &MergedDocument) {
+    host::set_shared_data(&merged_key(key), &document.to_bytes(), None);
 }
 
-fn merged_key(root: Root) -> &'static str {
-    match root {
-        Root::Core => MERGED_CORE,
-        Root::Named => MERGED_NAMED,
-    }
+/// Once there, it stays: of a worker that still has the map before, it may be asked for.
+fn merged_key(key: &PageKey) -> String {
+    format!("peerway.merged.{}", String::from_utf8_lossy(key))
 }
 
 /// When the first of the VMs started that know these servers; that is now if none did before.

@@ -225,7 +225,7 @@ impl Skew {
     fn peerway_odds(&self, target: Target<'_>, odds: impl Fn(ServerId) -> f64) -> f64 {
         let over_turns = |turn| match self.decision(target, turn) {
             Decision::Untouched | Decision::PoolOnce => self.mean(&odds),
-            Decision::Merged(_) | Decision::NotYet => 0.0,
+            Decision::Merged(_) | Decision::NotYet(_) => 0.0,
             Decision::Peers(peers) => {
                 let asks_on = matches!(target, Target::Resource(_)) && !peers.once;
                 let asked = if asks_on { peers.order.len() } else { 1 };

@@ -43,13 +43,36 @@ pub enum Answer {
 
 /// Decides on an answer. `document` is the merged document, `None` when it cannot be had.
 pub fn answer(head: Head<'_>, caller: &Caller, document: Option<&MergedDocument>) -> Answer {
-    // Refused, told to wait, or failed: as the server says.
-    if head.status != b"200" {
-        return Answer::Pass;
-    }
-    let (Some(document), Ok(Form::Aggregated)) = (document, Form::of(head.content_type)) else {
-        return not_now();
+    let form = match head.status {
+        b"200" => Form::of(head.content_type).ok(),
+        // A server says that it lacks a group or version to who may ask for it, and to nobody else.
+        b"404" => Some(Form::Plain),
+        // Refused, told to wait, or failed: as the server says.
+        _ => return Answer::Pass,
     };
+    match (document, form) {
+        (Some(document), Some(Form::Aggregated)) if !document.etag.is_empty() => {
+            aggregated(head, caller, document)
+        }
+        (Some(document), Some(Form::Plain)) if document.etag.is_empty() => plain(document),
+        _ => not_now(),
+    }
+}
+
+/// Plain documents have no `ETag`, so there is nothing that a caller could have of them already.
+fn plain(document: &MergedDocument) -> Answer {
+    let body = document.body.clone();
+    let headers = vec![
+        ("content-type", Some("application/json".to_owned())),
+        ("cache-control", Some("no-cache, private".to_owned())),
+        ("content-encoding", None),
+        ("x-content-type-options", None),
+        ("content-length", Some(body.len().to_string())),
+    ];
+    Answer::Replace { status: "200", headers, body }
+}
+
+fn aggregated(head: Head<'_>, caller: &Caller, document: &MergedDocument) -> Answer {
     let mut headers = vec![
         ("etag", Some(document.etag.clone())),
         ("vary", Some("Accept".to_owned())),
@@ -86,7 +109,7 @@ fn not_now() -> Answer {
 /// it.
 pub const NOT_YET: &str = concat!(
     r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#,
-    r#""message":"what all kube-apiservers serve together is not known yet","#,
+    r#""message":"no kube-apiserver can be asked just now that could answer for the whole cluster","#,
     r#""reason":"ServiceUnavailable","details":{"retryAfterSeconds":1},"code":503}"#,
 );
 
@@ -157,11 +180,28 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_document_stands_in_for_what_a_server_has_and_for_what_it_lacks() {
+        let document = MergedDocument { etag: String::new(), body: "{}".into() };
+        for (status, content_type) in [("200", "application/json"), ("404", "text/plain")] {
+            let head = Head { status: status.as_bytes(), content_type: content_type.as_bytes() };
+            // There is no `ETag` to match.
+            let caller = Caller { if_none_match: Some("".into()) };
+            let Answer::Replace { status, headers, body } = answer(head, &caller, Some(&document))
+            else {
+                panic!("{status} passed");
+            };
+            assert_eq!((status, &*body), ("200", b"{}".as_slice()));
+            assert!(headers.contains(&("content-type", Some("application/json".to_owned()))));
+        }
+    }
+
+    #[test]
     fn what_speaks_of_one_server_alone_never_passes() {
         let head = Head { status: b"200", content_type: V2.as_bytes() };
         for other in [
             asked("200", "application/json", ""),
             asked("200", "", ""),
+            asked("404", V2, ""),
             answer(head, &Caller::default(), None),
         ] {
             assert!(matches!(other, Answer::Replace { status: "503", .. }), "{other:?}");

@@ -6,6 +6,8 @@
 //! server whose own document is the merged one needs no other. Lists are merged in the byte order of
 //! the servers' names, so that every worker, and every Peerway, comes to the same bytes.
 
+mod plain;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -15,8 +17,10 @@ use crate::discovery::{DiscoveryError, Root};
 use crate::merge::{Group, List, Member, Merged, Resource, Version, etag, merge};
 use crate::request::Form;
 use crate::servers::ServerSet;
-use crate::serving_map::{Page, Rows, Standing, page_key};
-use crate::snapshot::{SnapshotError, opened, sealed};
+use crate::serving_map::{Page, PageKey, Rows, Standing, page_key};
+use crate::snapshot::{SnapshotError, checksum, opened, sealed};
+use crate::sorted;
+use plain::{Listed, Plain};
 
 /// What one server last answered for one root.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +39,8 @@ enum Whole {
     Any,
     /// What cannot be merged, since a server has no document in this form.
     Unknown,
-    /// The merged document, which is also what these servers say themselves.
-    Document(ServerSet, MergedDocument),
+    /// The merged document, which is also what these servers say themselves; and the plain ones.
+    Document(ServerSet, MergedDocument, Vec<Plain>),
 }
 
 /// A merged document, as it lies in shared data.
@@ -67,18 +71,26 @@ impl MergedDocument {
 
 /// Has the documents of one root say in `rows` who answers for the cluster, more exactly than keys do.
 /// `sources` are in configured order, `None` for a server that was never read. Returns the merged
-/// document if there is one.
+/// documents that `rows` speak of.
 pub fn settle(
     root: Root,
     sources: &[Option<Source<'_>>],
     rows: &mut Rows,
-) -> Result<Option<MergedDocument>, DiscoveryError> {
+) -> Result<Vec<(PageKey, MergedDocument)>, DiscoveryError> {
     let key = page_key(root.scope(), Form::Aggregated);
-    match whole(sources, &rows.ghosts) {
+    let mut documents = Vec::new();
+    match whole(root, sources, &rows.ghosts) {
         Ok(Whole::Any) => drop(rows.pages.remove(&key)),
-        Ok(Whole::Document(own, document)) => {
-            rows.pages.insert(key, Page { own, merged: Some(document.etag.clone()) });
-            return Ok(Some(document));
+        Ok(Whole::Document(own, document, plain)) => {
+            let merged = Some(document.etag.clone());
+            rows.pages.insert(key.clone(), Page { own, merged });
+            documents.push((key, document));
+            for Plain { key, own, body } in plain {
+                let document = body.map(|body| MergedDocument { etag: String::new(), body });
+                let merged = document.as_ref().map(|it| format!("{:x}", checksum(&it.body)));
+                rows.pages.insert(key.clone(), Page { own, merged });
+                documents.extend(document.map(|document| (key, document)));
+            }
         }
         unmerged @ (Ok(Whole::Unknown) | Err(_)) => {
             if let Some(page) = rows.pages.get_mut(&key) {
@@ -87,10 +99,11 @@ pub fn settle(
             unmerged?;
         }
     }
-    Ok(None)
+    Ok(documents)
 }
 
 fn whole(
+    root: Root,
     sources: &[Option<Source<'_>>],
     ghosts: &BTreeSet<String>,
 ) -> Result<Whole, DiscoveryError> {
@@ -117,24 +130,26 @@ fn whole(
         Some(Merged::Other(list)) => list,
         Some(Merged::Own) | None => first.list.clone(),
     };
-    let answering = read.iter().zip(&lists).filter(|(source, _)| is_answering(source));
-    mark_stale(&mut merged, answering.map(|(_, list)| list));
+    let places = sources.iter().enumerate().filter(|(_, source)| source.is_some());
+    let listed: Vec<_> = places
+        .zip(read.iter().zip(&lists))
+        .map(|((at, _), (source, list))| Listed {
+            at,
+            is_confirmed: source.standing == Standing::Confirmed,
+            is_there: matches!(source.standing, Standing::Confirmed | Standing::Late),
+            list,
+        })
+        .collect();
+    mark_stale(&mut merged, listed.iter().filter(|it| it.is_there).map(|it| it.list));
     let same = |list: &List<'_>| list.groups() == merged.groups();
     if own_lists.iter().all(same) {
         return Ok(Whole::Any);
     }
-    let places = sources.iter().enumerate().filter(|(_, source)| source.is_some());
-    let own = places
-        .zip(read.iter().zip(&own_lists))
-        .filter(|(_, (source, list))| is_answering(source) && same(list))
-        .map(|((at, _), _)| at)
-        .collect();
+    let own = listed.iter().zip(&own_lists).filter(|(it, list)| it.is_confirmed && same(list));
+    let own = own.map(|(it, _)| it.at).collect();
+    let plain = plain::differing(root, &merged, &listed);
     let document = MergedDocument { etag: etag(&merged)?, body: merged.to_json()?.into() };
-    Ok(Whole::Document(own, document))
-}
-
-fn is_answering(source: &Source<'_>) -> bool {
-    source.standing == Standing::Confirmed
+    Ok(Whole::Document(own, document, plain))
 }
 
 /// What of a server's list counts. A version without resources says no more than that there may be
@@ -185,12 +200,10 @@ fn leave_out(version: &mut Version<'_>, group: &str, ghosts: &BTreeSet<String>) 
 /// `Stale` means "failed to be read" to clients: they keep what they knew of the group-version, and
 /// take nothing of it from this document.
 fn mark_stale<'l, 'a: 'l>(merged: &mut List<'a>, answering: impl Iterator<Item = &'l List<'a>>) {
-    let mut current: BTreeMap<(&str, &str), &Version<'_>> = BTreeMap::new();
-    for list in answering {
-        for (group, version) in versions(list) {
-            if version.freshness != STALE.into() {
-                current.entry((group.name(), &version.version)).or_insert(version);
-            }
+    let mut current = BTreeMap::new();
+    for (gv, version) in answering.flat_map(by_name) {
+        if version.freshness != STALE.into() {
+            current.entry(gv).or_insert(version);
         }
     }
     for group in merged.groups_mut() {
@@ -205,6 +218,13 @@ fn mark_stale<'l, 'a: 'l>(merged: &mut List<'a>, answering: impl Iterator<Item =
 }
 
 const STALE: &str = "Stale";
+
+type ByName<'l, 'a> = BTreeMap<(&'l str, &'l str), &'l Version<'a>>;
+
+/// The versions of a list, by the names of group and version.
+fn by_name<'l, 'a>(list: &'l List<'a>) -> ByName<'l, 'a> {
+    sorted::map(versions(list).map(|(group, it)| ((group.name(), &*it.version), it)))
+}
 
 fn versions<'l, 'a>(list: &'l List<'a>) -> impl Iterator<Item = (&'l Group<'a>, &'l Version<'a>)> {
     list.groups()

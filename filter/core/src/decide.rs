@@ -75,8 +75,8 @@ pub enum Decision {
     /// These servers, in this order, until one says whether the caller may see it; in place of what
     /// that one lists goes the merged document.
     Merged(Peers),
-    /// No server yet: 503, to be asked again.
-    NotYet,
+    /// No server: 503, to be asked again.
+    NotYet(Reason),
 }
 
 impl Decision {
@@ -85,7 +85,7 @@ impl Decision {
         match self {
             Self::Untouched | Self::PoolOnce => None,
             Self::Peers(peers) | Self::Merged(peers) => Some(peers.reason),
-            Self::NotYet => Some(Reason::Starting),
+            Self::NotYet(reason) => Some(*reason),
         }
     }
 }
@@ -140,8 +140,10 @@ pub fn decide(
     match (target, map) {
         (Target::Other | Target::Discovery(_, Form::OneServers), _) => Decision::Untouched,
         (Target::Discovery(scope, form), _) => match knowledge {
-            Knowledge::Starting(None) => Decision::NotYet,
-            Knowledge::Starting(Some(map)) if !map.unread.is_empty() => Decision::NotYet,
+            Knowledge::Starting(None) => Decision::NotYet(Reason::Starting),
+            Knowledge::Starting(Some(map)) if !map.unread.is_empty() => {
+                Decision::NotYet(Reason::Starting)
+            }
             // What was known says more of the cluster than any one server does.
             Knowledge::Map(map) | Knowledge::Starting(Some(map)) | Knowledge::Expired(map) => {
                 discovery(scope, form, map, all, turn)
@@ -210,6 +212,16 @@ fn discovery(
             let tiers = [confirmed, map.unknown.and(all)];
             return Decision::Merged(peers(&tiers, confirmed, Reason::Merged));
         }
+        (Form::Plain, Some(_)) => return Decision::NotYet(Reason::ListedByUnconfirmed),
+        (Form::OpenApi, None) => match map.page(scope, Form::Plain) {
+            Some(page) if !page.own.and(all).is_empty() => {
+                return from(page.own.and(all), Reason::HasEverything);
+            }
+            Some(Page { merged: None, .. }) => {
+                return Decision::NotYet(Reason::ListedByUnconfirmed);
+            }
+            _ => {}
+        },
         (_, _) => {}
     }
     let fullest = map.fullest(scope).and(all);

@@ -43,7 +43,7 @@ pub const OF_THE_ANSWER: [&str; 2] = ["if-none-match", "accept-encoding"];
 pub fn edits(decision: &Decision, servers: &[Server]) -> Vec<Edit> {
     let edit = |name, value: &str| Edit { name, value: value.to_owned() };
     let peers = match decision {
-        Decision::Untouched | Decision::NotYet => return Vec::new(),
+        Decision::Untouched | Decision::NotYet(_) => return Vec::new(),
         Decision::PoolOnce => return vec![edit(ROUTE, route::POOL_ONCE)],
         Decision::Peers(peers) | Decision::Merged(peers) => peers,
     };

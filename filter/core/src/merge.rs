@@ -8,6 +8,7 @@
 mod document;
 mod go_json;
 mod order;
+pub mod plain;
 mod text;
 
 use std::borrow::Cow;

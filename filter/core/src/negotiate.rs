@@ -115,6 +115,15 @@ pub fn target<'a>(path: &'a [u8], accept: &str) -> Target<'a> {
     Target::Discovery(scope, form)
 }
 
+/// Whether a plain document may be answered in JSON, if perhaps as the second choice.
+pub fn accepts_json(accept: &str) -> bool {
+    let (media_type, _) = FORMATS[0];
+    let fits = |clause: &Clause<'_>| {
+        clause.converts_to().is_none() && clause.names(media_type) && clause.is_possible(true)
+    };
+    accept.is_empty() || clauses(accept).iter().any(fits)
+}
+
 impl Negotiation {
     fn aggregated((media_type, format): (&str, &'static str), clause: &Clause<'_>) -> Self {
         let version = clause.parameter("v").unwrap_or_default();

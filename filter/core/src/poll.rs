@@ -15,9 +15,8 @@ use crate::cluster::{self, MergedDocument};
 use crate::config::Fetcher;
 use crate::discovery::{self, GroupVersion, Root};
 use crate::record::{Document, ServerRecord, Status};
-use crate::request::Form;
 use crate::servers::Server;
-use crate::serving_map::{Rows, Standing, build, page_key};
+use crate::serving_map::{PageKey, Rows, Standing, build};
 use crate::snapshot;
 
 pub use reading::Answer;
@@ -79,8 +78,8 @@ pub enum Effect {
     SaveDocument(usize),
     /// Keep the standings for the VM that takes over.
     SaveStatus,
-    /// Give the workers the merged document of a root, before the map that speaks of it.
-    PublishDocument(Root, MergedDocument),
+    /// Give the workers a merged document, before the map that speaks of it.
+    PublishDocument(PageKey, MergedDocument),
     /// Give the workers a new map, of this generation.
     Publish(u64, Vec<u8>),
     /// Tell the workers that the map of this generation is being renewed.
@@ -373,17 +372,18 @@ impl Poller {
             |(server, standing): (_, &Standing)| Tracked::source(server, root, *standing);
         let sources: Vec<_> = self.servers.iter().zip(&self.shown).map(of_server).collect();
         match cluster::settle(root, &sources, rows) {
-            Ok(None) => {}
-            Ok(Some(document)) if self.published_etag(root) == Some(&document.etag) => {}
-            Ok(Some(document)) => effects.push(Effect::PublishDocument(root, document)),
+            Ok(documents) => {
+                let published = self.published.as_ref().map(|rows| &rows.pages);
+                for (key, document) in documents {
+                    let before = published.and_then(|pages| pages.get(&key));
+                    if before != rows.pages.get(&key) {
+                        effects.push(Effect::PublishDocument(key, document));
+                    }
+                }
+            }
             // Each document was read whole when it was taken.
             Err(error) => effects.push(Effect::Log(format!("{}: {error}", root.path()))),
         }
-    }
-
-    fn published_etag(&self, root: Root) -> Option<&String> {
-        let key = page_key(root.scope(), Form::Aggregated);
-        self.published.as_ref()?.pages.get(&key)?.merged.as_ref()
     }
 
     fn ask(&self, at: usize, ask: Ask, effects: &mut Vec<Effect>) {

@@ -84,8 +84,9 @@ pub type PageKey = Vec<u8>;
 pub struct Page {
     /// The confirmed servers whose own answer is what the cluster as a whole would answer.
     pub own: ServerSet,
-    /// The merged document's `ETag`, empty where that form has none; `None` when the documents of the
-    /// servers cannot be merged.
+    /// What tells the merged document from another of the same key. `None` when the documents of the
+    /// servers cannot be merged, when no merged one is needed, and for a plain document when only
+    /// servers have something of it that cannot be asked.
     pub merged: Option<String>,
 }
 

@@ -159,7 +159,8 @@ pub(crate) fn opened(format: u8, bytes: Vec<u8>) -> Result<Bytes, SnapshotError>
     Ok(message)
 }
 
-fn checksum(message: &[u8]) -> u64 {
+/// Tells bytes from others; not made to withstand anybody.
+pub(crate) fn checksum(message: &[u8]) -> u64 {
     let mut hasher = foldhash::quality::FixedState::default().build_hasher();
     hasher.write(message);
     hasher.finish()

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use peerway_core::request::{Target, decoded_path};
 use peerway_core::request_info::{Kind, RequestInfo};
 use peerway_harness::balancer::{Balancer, Builder};
 use peerway_harness::client::{Client, Protocol, Request};
@@ -241,6 +242,11 @@ async fn explain_agrees(balancer: &Balancer, map: &str) {
         cases.map(|case| case["target"].as_str().unwrap().to_owned()).collect();
     targets.extend(odd_targets().into_iter().step_by(5));
     targets.retain(|target| !target.contains("/exec") && !target.contains("watch"));
+    // The map for people has what servers list, not the documents in which they list it.
+    targets.retain(|target| {
+        let path = decoded_path(target.as_bytes()).unwrap_or_default();
+        !matches!(Target::of(&path), Target::Discovery(..))
+    });
     targets.sort();
     targets.dedup();
     let client = balancer.client(ADMIN_TOKEN, Protocol::Http1).unwrap();

@@ -1,22 +1,25 @@
 //! Discovery of a cluster of which no server has everything: one document, from whichever server and
 //! worker, for whoever may see it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use hyper::Method;
 use peerway_core::apis::Apis;
 use peerway_core::cluster::{MergedDocument, Source, settle};
 use peerway_core::discovery::{ACCEPT, Root, read_aggregated};
-use peerway_core::serving_map::{Rows, Standing};
+use peerway_core::merge::{List, plain};
+use peerway_core::request::Form;
+use peerway_core::serving_map::{Rows, Standing, page_key};
 use peerway_harness::balancer::{Balancer, Builder};
 use peerway_harness::client::{Answer, Protocol, Request};
 use peerway_harness::control_plane::{ADMIN_TOKEN, ControlPlane, NOBODY_TOKEN};
 use peerway_harness::process::wait_until;
+use peerway_harness::simulated::Discovery;
 use peerway_harness::workload::direct;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::rig::{SOON, no_vm_died};
+use crate::rig::{SOON, SimulatedPlane, no_vm_died};
 
 pub(crate) const V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -45,7 +48,11 @@ async fn expected(plane: &ControlPlane, root: Root) -> Result<MergedDocument> {
     }
     let merged =
         settle(root, &sources, &mut Rows::default()).map_err(|it| anyhow::anyhow!("{it}"))?;
-    merged.with_context(|| format!("{} is the same on all servers", root.path()))
+    let key = page_key(root.scope(), Form::Aggregated);
+    let found = merged.into_iter().find(|(found, _)| *found == key);
+    let (_, document) =
+        found.with_context(|| format!("{} is the same on all servers", root.path()))?;
+    Ok(document)
 }
 
 fn keys(root: Root, body: &[u8]) -> Result<BTreeSet<String>> {
@@ -104,6 +111,19 @@ async fn shows(balancer: &Balancer, root: Root, expected: &MergedDocument) -> Re
     Ok(())
 }
 
+/// Waits until every worker shows what the servers list together.
+async fn is_shown(plane: &ControlPlane, balancer: &Balancer) -> Result<MergedDocument> {
+    let documents = expected(plane, Root::Named).await?;
+    let is_known = async || {
+        let Ok(client) = balancer.client(ADMIN_TOKEN, Protocol::Http2) else { return false };
+        let answer = client.send(aggregated("/apis")).await;
+        answer.is_ok_and(|it| it.header("etag") == Some(&documents.etag))
+    };
+    wait_until("the merged document is shown", SOON, is_known).await?;
+    peerway_harness::balancer::workers_have_the_map().await;
+    Ok(documents)
+}
+
 fn is_merged(answer: &Answer, expected: &MergedDocument) -> Result<()> {
     ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
     let length = expected.body.len().to_string();
@@ -126,14 +146,7 @@ async fn every_worker_shows_one_document_with_all_that_any_server_lists() {
     let mut balancer = Builder::before(&plane).start().await.unwrap();
     balancer.all_confirmed().await.unwrap();
     make_crd(&plane, &balancer, "things").await.unwrap();
-    let documents = expected(&plane, Root::Named).await.unwrap();
-    let is_known = async || {
-        let client = balancer.client(ADMIN_TOKEN, Protocol::Http2).unwrap();
-        let answer = client.send(aggregated("/apis")).await;
-        answer.is_ok_and(|it| it.header("etag") == Some(&documents.etag))
-    };
-    wait_until("the CRD is in the merged document", SOON, is_known).await.unwrap();
-    peerway_harness::balancer::workers_have_the_map().await;
+    let documents = is_shown(&plane, &balancer).await.unwrap();
     shows(&balancer, Root::Named, &documents).await.unwrap();
 
     let mut all = BTreeSet::new();
@@ -172,4 +185,118 @@ async fn may_see_it_whom_a_server_lets(plane: &ControlPlane, balancer: &Balancer
         ensure!(told(&answer) == told(&of_server), "{answer:?} is not {of_server:?}");
     }
     Ok(())
+}
+
+/// A plain list without what only a server's own has.
+fn without_hashes(mut list: Value) -> Value {
+    let resources = list.get_mut("resources").and_then(Value::as_array_mut);
+    for resource in resources.into_iter().flatten() {
+        resource.as_object_mut().unwrap().remove("storageVersionHash");
+    }
+    list
+}
+
+/// Every plain document that aggregated ones speak of, by its path.
+fn plain_of(root: Root, aggregated: &[u8]) -> Result<BTreeMap<String, Value>> {
+    let list = List::read(aggregated).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let mut documents = BTreeMap::new();
+    let mut add = |path: String, body: Vec<u8>| -> Result<()> {
+        documents.insert(path, serde_json::from_slice(&body)?);
+        Ok(())
+    };
+    if root == Root::Named {
+        add("/apis".to_owned(), plain::group_list(&list))?;
+    }
+    for group in list.groups() {
+        let name = group.name();
+        if root == Root::Named {
+            add(format!("/apis/{name}"), plain::group(group))?;
+        }
+        for version in group.versions() {
+            let path = match name {
+                "" => format!("/api/{}", &*version.version),
+                name => format!("/apis/{name}/{}", &*version.version),
+            };
+            add(path, plain::resource_list(name, version))?;
+        }
+    }
+    Ok(documents)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_discovery_shows_all_that_any_server_lists_in_a_servers_words() {
+    let plane = mixed().await.unwrap();
+    let mut balancer = Builder::before(&plane).start().await.unwrap();
+    balancer.all_confirmed().await.unwrap();
+    make_crd(&plane, &balancer, "things").await.unwrap();
+    is_shown(&plane, &balancer).await.unwrap();
+
+    for root in [Root::Core, Root::Named] {
+        // What is made of a server's aggregated document is what it says itself.
+        for (name, _) in plane.servers() {
+            let client = direct(&plane, name, Protocol::Http2).unwrap();
+            let own = client.send(aggregated(root.path())).await.unwrap();
+            for (path, made) in plain_of(root, &own.body).unwrap() {
+                // The aggregator makes these of what all servers registered.
+                if path.matches('/').count() < 3 && root == Root::Named {
+                    continue;
+                }
+                let own = client.get(&path).await.unwrap().json().unwrap();
+                assert_eq!(made, without_hashes(own), "{name}: {path}");
+            }
+        }
+        let client = balancer.client(ADMIN_TOKEN, Protocol::Http2).unwrap();
+        let merged = client.send(aggregated(root.path())).await.unwrap();
+        for (path, expected) in plain_of(root, &merged.body).unwrap() {
+            for accept in ["", "application/json", "application/vnd.kubernetes.protobuf, */*"] {
+                let request = Request::get(path.as_str()).header("accept", accept);
+                let answer = client.send(request).await.unwrap();
+                assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+                // One server has all of some: then it says it in the form that it likes best.
+                if answer.header("content-type") == Some("application/json") {
+                    let shown = without_hashes(answer.json().unwrap());
+                    let why = answer.header("x-peerway-reason");
+                    assert!(
+                        shown == expected,
+                        "{path}, {accept:?}, {why:?}: {shown} is not {expected}"
+                    );
+                }
+            }
+        }
+    }
+    no_vm_died(&mut balancer).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_of_which_no_server_has_everything_is_listed_whole() {
+    let some = |names: &[&str]| {
+        let path = |name: &&str| format!("/apis/example.com/v1/{name}");
+        let paths: Vec<_> =
+            ["/api/v1/things".to_owned()].into_iter().chain(names.iter().map(path)).collect();
+        Discovery::of(&paths.iter().map(String::as_str).collect::<Vec<_>>()).unwrap()
+    };
+    let servers = vec![("a", some(&["ants", "bees"])), ("b", some(&["bees", "cats"]))];
+    let mut plane = SimulatedPlane::start(servers).await.unwrap();
+    let mut balancer = plane.balancer().start().await.unwrap();
+    balancer.all_confirmed().await.unwrap();
+    peerway_harness::balancer::workers_have_the_map().await;
+    let client = balancer.client(ADMIN_TOKEN, Protocol::Http2).unwrap();
+    let names = async || {
+        let answer = client.get("/apis/example.com/v1").await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let list = answer.json().unwrap();
+        let resources = list["resources"].as_array().unwrap().iter();
+        let mut names: Vec<_> =
+            resources.map(|it| it["name"].as_str().unwrap().to_owned()).collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(names().await, ["ants", "bees", "cats"]);
+    // What one that is away alone had stays in the list: absent would be wrong.
+    plane.servers[1].close().await;
+    balancer.server_is("b", "gone").await.unwrap();
+    peerway_harness::balancer::workers_have_the_map().await;
+    assert_eq!(names().await, ["ants", "bees", "cats"]);
+    no_vm_died(&mut balancer).await.unwrap();
 }

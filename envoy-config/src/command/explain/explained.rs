@@ -85,7 +85,7 @@ impl<'a> Decided<'a> {
             Decision::Untouched => Self::in_pool("untouched"),
             Decision::PoolOnce => Self::in_pool("pool-once"),
             // A command waits for no server.
-            Decision::NotYet => Self::in_pool("not-yet"),
+            Decision::NotYet(_) => Self::in_pool("not-yet"),
             Decision::Merged(peers) => Self { action: "merged", ..Self::at(&peers, plane) },
             Decision::Peers(peers) => Self::at(&peers, plane),
         }

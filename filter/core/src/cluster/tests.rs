@@ -47,7 +47,9 @@ fn document(text: &str) -> String {
 }
 
 /// Settles servers `a`, `b`, `c` … Those that were read later stand behind.
-fn settled(servers: &[(Standing, &str)]) -> (Option<Page>, Option<String>) {
+fn settled_all(
+    servers: &[(Standing, &str)],
+) -> (BTreeMap<PageKey, Page>, BTreeMap<PageKey, String>) {
     let bodies: Vec<String> = servers.iter().map(|(_, text)| document(text)).collect();
     let read = |body: &String| {
         read_aggregated(Root::Named, body.as_bytes(), &Apis::default()).unwrap().apis
@@ -67,10 +69,34 @@ fn settled(servers: &[(Standing, &str)]) -> (Option<Page>, Option<String>) {
     for ((name, body), (standing, _)) in names.iter().zip(&bodies).zip(servers) {
         sources.push(Some(Source { name, standing: *standing, body: body.as_bytes() }));
     }
-    let document = settle(Root::Named, &sources, &mut rows).unwrap();
-    let page = rows.pages.remove(&page_key(Scope::Named, Form::Aggregated));
-    let text = document.map(|document| String::from_utf8(document.body.to_vec()).unwrap());
-    (page, text)
+    let documents = settle(Root::Named, &sources, &mut rows).unwrap();
+    let text = |body: &Bytes| String::from_utf8(body.to_vec()).unwrap();
+    let texts = documents.into_iter().map(|(key, document)| (key, text(&document.body)));
+    (rows.pages, sorted::map(texts))
+}
+
+fn settled(servers: &[(Standing, &str)]) -> (Option<Page>, Option<String>) {
+    let (mut pages, mut texts) = settled_all(servers);
+    let key = page_key(Scope::Named, Form::Aggregated);
+    (pages.remove(&key), texts.remove(&key))
+}
+
+/// The plain documents in which servers differ: their keys, and who has all of each or what is said.
+fn check_plain(servers: &[(Standing, &str)], expected: &[(Scope<'_>, Result<&[usize], &str>)]) {
+    let (mut pages, mut texts) = settled_all(servers);
+    for (scope, expected) in expected {
+        let key = page_key(*scope, Form::Plain);
+        let page = pages.remove(&key).unwrap_or_else(|| panic!("{servers:?}: no {scope:?}"));
+        let (own, text) = match expected {
+            Ok(own) => (own.iter().copied().collect(), None),
+            Err(text) => (ServerSet::EMPTY, Some(format!("{text}\n"))),
+        };
+        assert_eq!(page.own, own, "{servers:?}: {scope:?}");
+        assert_eq!(texts.remove(&key), text, "{servers:?}: {scope:?}");
+        assert_eq!(page.merged.is_some(), text.is_some(), "{servers:?}: {scope:?}");
+    }
+    pages.retain(|key, _| key.starts_with(b"plain"));
+    assert!(pages.is_empty(), "{servers:?}: more: {pages:?}");
 }
 
 fn check(servers: &[(Standing, &str)], own: &[usize], expected: &str) {
@@ -132,6 +158,43 @@ fn a_deleted_crd_does_not_come_back_with_a_gone_server() {
     check(&[gone, (Confirmed, "g/v1:x")], &[], "g/v1:x k/v1!:y");
     // Read before the gone one was, it may not know of it yet.
     check(&[(Confirmed, "g/v1:x"), (Gone, "g/v1:CRD,x")], &[], "g/v1:CRD,x");
+}
+
+const GROUPS: &str = r#"{"kind":"APIGroupList","apiVersion":"v1","groups":[{"name":"g","versions":[{"groupVersion":"g/v1","version":"v1"}],"preferredVersion":{"groupVersion":"g/v1","version":"v1"}},{"name":"h","versions":[{"groupVersion":"h/v1","version":"v1"}],"preferredVersion":{"groupVersion":"h/v1","version":"v1"}}]}"#;
+const GROUP_H: &str = r#"{"kind":"APIGroup","apiVersion":"v1","name":"h","versions":[{"groupVersion":"h/v1","version":"v1"}],"preferredVersion":{"groupVersion":"h/v1","version":"v1"}}"#;
+
+#[test]
+fn the_lists_of_names_are_merged_while_servers_differ_in_names() {
+    let (one, two) = ("g/v1:x", "g/v1:x h/v1:y");
+    let named = (Scope::Named, Err(GROUPS));
+    let h = (Scope::Group(b"h"), Err(GROUP_H));
+    let of_h = |own: &'static [usize]| (Scope::GroupVersion(b"h", b"v1"), Ok(own));
+    check_plain(&[(Confirmed, one), (Confirmed, two)], &[named, h, of_h(&[1])]);
+    // Only who is away has it: neither there nor absent.
+    check_plain(&[(Confirmed, one), (Gone, two)], &[named, h, of_h(&[])]);
+    check_plain(&[(Confirmed, two), (Gone, two)], &[]);
+}
+
+#[test]
+fn a_version_of_which_nobody_has_everything_is_merged_without_the_hashes_of_storage() {
+    let list = |resources: &str| {
+        format!(
+            r#"{{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"g/v1","resources":[{resources}]}}"#
+        )
+    };
+    let entry = |name| {
+        format!(r#"{{"name":"{name}","singularName":"","namespaced":false,"verbs":["get"]}}"#)
+    };
+    let crd = r#"{"name":"crd","singularName":"","namespaced":false,"kind":"K","verbs":["delete","get","create"]}"#;
+    let all = list(&[entry("x"), entry("y"), crd.to_owned()].join(","));
+    fn of_g<'e>(
+        expected: Result<&'e [usize], &'e str>,
+    ) -> [(Scope<'static>, Result<&'e [usize], &'e str>); 1] {
+        [(Scope::GroupVersion(b"g", b"v1"), expected)]
+    }
+    check_plain(&[(Confirmed, "g/v1:x,CRD"), (Confirmed, "g/v1:x,y,CRD")], &of_g(Ok(&[1])));
+    check_plain(&[(Confirmed, "g/v1:x,CRD"), (Gone, "g/v1:x,y,CRD")], &of_g(Err(&all)));
+    check_plain(&[(Confirmed, "g/v1:x,CRD"), (Confirmed, "g/v1:y,CRD")], &of_g(Err(&all)));
 }
 
 #[test]

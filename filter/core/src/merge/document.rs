@@ -228,7 +228,6 @@ impl<'a> Resource<'a> {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        let text = |text: &Text<'_>, out: &mut Vec<u8>| go_json::text(text, out);
         let mut object = Object::begin(out);
         object.text("resource", &self.resource);
         if let Some(kind) = &self.response_kind {
@@ -237,8 +236,8 @@ impl<'a> Resource<'a> {
         object.text("scope", &self.scope);
         object.text("singularResource", &self.singular_resource);
         object.texts("verbs", self.verbs.as_deref());
-        object.list_if_any("shortNames", self.short_names.as_deref(), text);
-        object.list_if_any("categories", self.categories.as_deref(), text);
+        object.texts_if_any("shortNames", self.short_names.as_deref());
+        object.texts_if_any("categories", self.categories.as_deref());
         object.list_if_any("subresources", self.subresources.as_deref(), Subresource::write);
         object.end();
     }

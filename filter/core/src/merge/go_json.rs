@@ -48,6 +48,10 @@ impl<'o> Object<'o> {
         }
     }
 
+    pub(crate) fn texts_if_any(&mut self, name: &str, values: Option<&[Text<'_>]>) {
+        self.list_if_any(name, values, |value, out| text(value, out));
+    }
+
     pub(crate) fn list_if_any<T>(
         &mut self,
         name: &str,

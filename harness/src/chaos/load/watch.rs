@@ -87,7 +87,7 @@ impl Watcher {
     }
 
     /// Ends it, when it has heard of the object of `ends` that is for its API.
-    pub(super) async fn end(self, ends: &[(Api, String)]) -> Watched {
+    pub(super) async fn end(mut self, ends: &[(Api, String)]) -> Watched {
         let end = ends.iter().find(|(api, _)| *api == self.api).map(|(_, name)| name);
         let reached = async || {
             let Some(end) = end else { return true };
@@ -95,6 +95,8 @@ impl Watcher {
         };
         let reached_the_end = wait_until("at the end", LIMIT, reached).await.is_ok();
         self.task.abort();
+        // Only then has it noted all that its cache holds.
+        let _ = (&mut self.task).await;
         let cache = self.store.state().iter().map(|object| name_and_revision(object)).collect();
         let mut log = locked(&self.log);
         Watched {
