@@ -362,7 +362,8 @@ impl Poller {
         if self.published.as_ref() != Some(&rows) {
             self.generation += 1;
             let bytes = snapshot::encode(&self.config.servers, &rows);
-            effects.push(Effect::Publish(self.generation, bytes));
+            // Saved first: a VM that takes over must not give its map a number that workers know.
+            effects.extend([Effect::SaveStatus, Effect::Publish(self.generation, bytes)]);
             self.published = Some(rows);
         }
     }
