@@ -47,8 +47,7 @@ impl Replaced {
         let content_type = host::response_header("content-type").unwrap_or_default();
         let head = Head { status: &status, content_type: &content_type };
         // Copying it is for nothing when the server refuses.
-        let is_wanted = matches!(&*status, b"200" | b"404");
-        let document = is_wanted.then(|| shared::merged(&self.key)).flatten();
+        let document = head.makes_way().then(|| shared::merged(&self.key)).flatten();
         let Answer::Replace { status, headers, body } =
             answer(head, &self.caller, document.as_ref())
         else {

@@ -25,6 +25,14 @@ pub struct Head<'a> {
     pub content_type: &'a [u8],
 }
 
+impl Head<'_> {
+    /// Whether a document may stand in for this answer. Otherwise the server has refused, told to wait,
+    /// or failed, and the caller gets that as it is.
+    pub fn makes_way(&self) -> bool {
+        matches!(self.status, b"200" | b"404")
+    }
+}
+
 /// What becomes of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -43,12 +51,13 @@ pub enum Answer {
 
 /// Decides on an answer. `document` is the merged document, `None` when it cannot be had.
 pub fn answer(head: Head<'_>, caller: &Caller, document: Option<&MergedDocument>) -> Answer {
+    if !head.makes_way() {
+        return Answer::Pass;
+    }
     let form = match head.status {
-        b"200" => Form::of(head.content_type).ok(),
         // A server says that it lacks a group or version to who may ask for it, and to nobody else.
         b"404" => Some(Form::Plain),
-        // Refused, told to wait, or failed: as the server says.
-        _ => return Answer::Pass,
+        _ => Form::of(head.content_type).ok(),
     };
     match (document, form) {
         (Some(document), Some(Form::Aggregated)) if !document.etag.is_empty() => {
