@@ -68,8 +68,6 @@ fn broken_by(seen: &Seen, manner: Manner) -> Option<&'static str> {
             Some("no request fails while servers end in order")
         }
         Kind::MayHaveRun | Kind::Broken if manner == Manner::Stumble => None,
-        // Every server is asked, and the last of them may be the one that is suddenly gone.
-        Kind::MayHaveRun if seen.class == Class::Absent => None,
         Kind::MayHaveRun | Kind::Broken if !seen.writes => Some("no read fails"),
         Kind::MayHaveRun | Kind::Broken => None,
     }

@@ -59,6 +59,8 @@ async fn whatever_peerway_answers_by_itself_is_a_status_that_says_why() {
     }
     for path in [EVERYBODYS, THE_FIRSTS] {
         check(&balancer, (post(path), 502, "", "may have executed"), None).await.unwrap();
+        let read = (Request::get(path), 503, "ServiceUnavailable", "lost the kube-apiserver");
+        check(&balancer, read, Some("1")).await.unwrap();
     }
     plane.servers.iter().for_each(|server| server.heal_all());
     balancer.all_confirmed().await.unwrap();
