@@ -8,6 +8,7 @@
 
 mod affinity;
 mod bad_input;
+mod built_in_proxy;
 mod cases;
 mod chaos;
 mod command;

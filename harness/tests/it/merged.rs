@@ -31,7 +31,7 @@ async fn mixed() -> Result<ControlPlane> {
     plane.start().await
 }
 
-fn aggregated(path: &str) -> Request {
+pub(crate) fn aggregated(path: &str) -> Request {
     Request::get(path).header("accept", V2)
 }
 
@@ -173,11 +173,14 @@ async fn may_see_it_whom_a_server_lets(plane: &ControlPlane, balancer: &Balancer
         (answer.status, headers.clone(), answer.text())
     };
     let json = "application/json;g=apidiscovery.k8s.io;v=v1;as=APIGroupDiscoveryList";
-    let requests = [
-        (401, aggregated("/apis").header("authorization", "Bearer unknown")),
-        (403, aggregated("/apis").header("impersonate-user", "system:anonymous")),
-        (406, Request::get("/apis").header("accept", json)),
-    ];
+    let mut requests = vec![(406, Request::get("/apis").header("accept", json))];
+    // Of the last the old server has nothing: it would answer 404 to who may ask.
+    let merged = ["/apis", "/apis/storage.k8s.io/v1", "/apis/storagemigration.k8s.io/v1"];
+    let plain = merged.map(Request::get);
+    for request in [aggregated("/api"), aggregated("/apis")].into_iter().chain(plain) {
+        requests.push((401, request.clone().header("authorization", "Bearer unknown")));
+        requests.push((403, request.header("impersonate-user", "system:anonymous")));
+    }
     for (status, request) in requests {
         let of_server = direct(plane, "new", Protocol::Http1)?.send(request.clone()).await?;
         let answer = balancer.client(ADMIN_TOKEN, Protocol::Http1)?.send(request).await?;
