@@ -6,12 +6,13 @@ mod crashes;
 mod dead_servers;
 mod discovery;
 mod frozen;
+mod whole;
 
 use anyhow::{Result, ensure};
 use peerway_harness::client::Answer;
 
 /// An error unless `answer` is the 503 that asks to be tried again: nothing was executed.
-fn asks_to_come_back(answer: &Answer) -> Result<()> {
+pub(crate) fn asks_to_come_back(answer: &Answer) -> Result<()> {
     let text = answer.text();
     ensure!(answer.status == 503, "{} {text}", answer.status);
     ensure!(answer.header("retry-after") == Some("1"), "{:?} {text}", answer.headers);

@@ -20,6 +20,7 @@ mod load;
 mod merged;
 mod parts;
 mod preflight;
+mod readers;
 mod rendered;
 mod replies;
 mod rig;

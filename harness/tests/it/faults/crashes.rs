@@ -94,7 +94,7 @@ fn is_fresh(server: &Value) -> bool {
 
 /// Makes a worker's VM the one that polls. At first it is the main thread's, which no request, and
 /// so no panic of ours, can reach.
-async fn a_worker_polls(balancer: &mut Balancer) -> Result<()> {
+pub(super) async fn a_worker_polls(balancer: &mut Balancer) -> Result<()> {
     let main = balancer.envoy().process().id();
     for _ in 0..MOST_FREEZES {
         if polling_thread(balancer).await? != main {
@@ -126,7 +126,10 @@ async fn polling_thread(balancer: &mut Balancer) -> Result<u32> {
 
 /// Kills the fetcher's VM of one worker after the other. After each death, polling goes on without
 /// any other request that could bring a VM back.
-async fn every_fetcher_dies_in_turn(balancer: &mut Balancer, workers: u32) -> Result<()> {
+pub(super) async fn every_fetcher_dies_in_turn(
+    balancer: &mut Balancer,
+    workers: u32,
+) -> Result<()> {
     // HTTP/2 ends with the answer, HTTP/1.1 a second after it.
     let fetcher = Client::plain(balancer.fetcher()?.address(), Protocol::Http2)?;
     let mut dead = BTreeSet::new();
