@@ -7,6 +7,7 @@
 use peerway_core::answer::{Answer, Caller, Head, answer};
 use peerway_core::edits::OF_THE_ANSWER;
 use peerway_core::negotiate::accepts_json;
+use peerway_core::openapi;
 use peerway_core::request::{Form, Scope};
 use peerway_core::serving_map::{PageKey, page_key};
 use proxy_wasm::types::Action;
@@ -18,6 +19,8 @@ pub(crate) struct Replaced {
     key: PageKey,
     is_head: bool,
     caller: Caller,
+    /// There for OpenAPI.
+    openapi: Option<openapi::Asked>,
     body: Body,
 }
 
@@ -30,16 +33,18 @@ enum Body {
 
 impl Replaced {
     /// Reads what the caller said of the answer, and takes it away; a plain document is wanted in JSON
-    /// from the server if the caller takes that too.
-    pub(crate) fn new(scope: Scope<'_>, form: Form) -> Self {
+    /// from the server if the caller takes that too. `target` is what was asked for, as it came.
+    pub(crate) fn new(scope: Scope<'_>, form: Form, target: &[u8]) -> Self {
         let is_head = host::request_header(":method").is_some_and(|method| method == b"HEAD");
         let caller = Caller { if_none_match: host::request_header("if-none-match") };
         OF_THE_ANSWER.iter().for_each(|name| host::remove_request_header(name));
         let accept = || host::request_header("accept").unwrap_or_default();
+        let openapi = matches!(form, Form::OpenApi | Form::OpenApiIndex)
+            .then(|| openapi::Asked::of(scope, target, &accept(), caller.if_none_match.clone()));
         if form == Form::Plain && accepts_json(&String::from_utf8_lossy(&accept())) {
             host::set_request_header("accept", "application/json");
         }
-        Self { key: page_key(scope, form), is_head, caller, body: Body::Passes }
+        Self { key: page_key(scope, form), is_head, caller, openapi, body: Body::Passes }
     }
 
     pub(crate) fn on_headers(&mut self, end_of_stream: bool) -> Action {
@@ -47,10 +52,16 @@ impl Replaced {
         let content_type = host::response_header("content-type").unwrap_or_default();
         let head = Head { status: &status, content_type: &content_type };
         // Copying it is for nothing when the server refuses.
-        let document = head.makes_way().then(|| shared::merged(&self.key)).flatten();
-        let Answer::Replace { status, headers, body } =
-            answer(head, &self.caller, document.as_ref())
-        else {
+        let makes_way = match &self.openapi {
+            Some(_) => openapi::makes_way(&status),
+            None => head.makes_way(),
+        };
+        let document = makes_way.then(|| shared::merged(&self.key)).flatten();
+        let answer = match &self.openapi {
+            Some(asked) => openapi::answer(&status, asked, document.as_ref()),
+            None => answer(head, &self.caller, document.as_ref()),
+        };
+        let Answer::Replace { status, headers, body } = answer else {
             return Action::Continue;
         };
         if end_of_stream && !self.is_head && !body.is_empty() {

@@ -93,8 +93,8 @@ impl Router {
     }
 
     /// What becomes of a request, and the answer that it gets if that is a merged document.
-    fn decide(&self, path: &[u8]) -> (Decision, Option<Box<Replaced>>) {
-        let Some(path) = decoded_path(path) else { return (Decision::Untouched, None) };
+    fn decide(&self, raw: &[u8]) -> (Decision, Option<Box<Replaced>>) {
+        let Some(path) = decoded_path(raw) else { return (Decision::Untouched, None) };
         let target = match Target::of(&path) {
             Target::Discovery(..) => {
                 let accept = host::request_header("accept").unwrap_or_default();
@@ -122,7 +122,7 @@ impl Router {
         }
         let replaced = match (&decision, target) {
             (Decision::Merged(_), Target::Discovery(scope, form)) => {
-                Some(Box::new(Replaced::new(scope, form)))
+                Some(Box::new(Replaced::new(scope, form, raw)))
             }
             _ => None,
         };

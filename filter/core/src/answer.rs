@@ -101,7 +101,7 @@ fn aggregated(head: Head<'_>, caller: &Caller, document: &MergedDocument) -> Ans
 }
 
 /// In place of an answer that speaks of one server alone.
-fn not_now() -> Answer {
+pub(crate) fn not_now() -> Answer {
     let body = Bytes::from_static(NOT_YET.as_bytes());
     let headers = vec![
         ("content-type", Some("application/json".to_owned())),

@@ -5,6 +5,7 @@
 //! absent. Subresources count on their own; verbs, namespaces and names take no part. Knows no
 //! clock: whether a map is too old is the caller's to say.
 
+use crate::openapi::chosen;
 use crate::request::{Api, Form, Scope, Target};
 use crate::servers::{Server, ServerId, ServerSet};
 use crate::serving_map::{Page, ServingMap};
@@ -25,7 +26,7 @@ pub enum Reason {
     Merged,
     /// Discovery, while some server was never read and is still waited for: to be asked again.
     Starting,
-    /// OpenAPI, while servers differ: answered by one that lists the most.
+    /// OpenAPI, while servers differ: answered by one that lists the most of it, always the same one.
     FullestServer,
     /// No map yet: all servers are asked.
     NoMap,
@@ -205,6 +206,13 @@ fn discovery(
     let confirmed = map.confirmed.and(all);
     match (form, map.page(scope, form)) {
         (Form::Aggregated, None) => return from(confirmed, Reason::HasEverything),
+        (Form::OpenApi | Form::OpenApiIndex, _) => match openapi(scope, form, map, all) {
+            Some(decision) => return decision,
+            None if is_out_of_reach(map.page(scope, Form::Plain)) => {
+                return Decision::NotYet(Reason::ListedByUnconfirmed);
+            }
+            None => {}
+        },
         (_, Some(page)) if !page.own.and(all).is_empty() => {
             return from(page.own.and(all), Reason::HasEverything);
         }
@@ -213,15 +221,6 @@ fn discovery(
             return Decision::Merged(peers(&tiers, confirmed, Reason::Merged));
         }
         (Form::Plain, Some(_)) => return Decision::NotYet(Reason::ListedByUnconfirmed),
-        (Form::OpenApi, None) => match map.page(scope, Form::Plain) {
-            Some(page) if !page.own.and(all).is_empty() => {
-                return from(page.own.and(all), Reason::HasEverything);
-            }
-            Some(Page { merged: None, .. }) => {
-                return Decision::NotYet(Reason::ListedByUnconfirmed);
-            }
-            _ => {}
-        },
         (_, _) => {}
     }
     let fullest = map.fullest(scope).and(all);
@@ -231,6 +230,29 @@ fn discovery(
     let unread = map.unread.without(map.confirmed).without(map.unknown).and(all);
     let tiers = [confirmed.or(map.unknown), unread];
     Decision::Peers(peers(&tiers, ServerSet::EMPTY, Reason::ListedByNobody))
+}
+
+/// Whether only servers have something of it that cannot be asked.
+fn is_out_of_reach(page: Option<&Page>) -> bool {
+    page.is_some_and(|page| page.own.is_empty() && page.merged.is_none())
+}
+
+/// While servers differ, index and documents come from the same server as far as can be: a client that
+/// asks one for what another named is sent on, and would be sent back. `None` when no confirmed server
+/// has any of it.
+fn openapi(scope: Scope<'_>, form: Form, map: &ServingMap, all: ServerSet) -> Option<Decision> {
+    map.page(Scope::Cluster, Form::OpenApiIndex)?;
+    let fullest = map.fullest(scope).and(all);
+    let first = chosen(fullest, map.fullest(Scope::Cluster).and(all))?;
+    let first: ServerSet = [first.index()].into_iter().collect();
+    let is_merged = map.page(scope, form).is_some_and(|page| page.merged.is_some());
+    // Of a merged index any server can say whether the caller may see it.
+    let rest =
+        if is_merged && form == Form::OpenApiIndex { map.confirmed.and(all) } else { fullest };
+    let order = in_order(&[first, rest.without(first)], Front::of(rest), 0);
+    let reason = if is_merged { Reason::Merged } else { Reason::FullestServer };
+    let peers = Peers { order, stamp: false, once: false, reason };
+    Some(if is_merged { Decision::Merged(peers) } else { Decision::Peers(peers) })
 }
 
 /// How often the first tier is named.

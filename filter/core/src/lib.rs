@@ -50,6 +50,7 @@ mod json;
 pub mod lease;
 pub mod merge;
 pub mod negotiate;
+pub mod openapi;
 pub mod poll;
 pub mod record;
 pub mod request;

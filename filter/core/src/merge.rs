@@ -6,7 +6,7 @@
 //! `merge::order`. Knows nothing of servers beyond their names: every list counts as it is.
 
 mod document;
-mod go_json;
+pub(crate) mod go_json;
 mod order;
 pub mod plain;
 mod text;

@@ -184,7 +184,7 @@ impl Place {
             return None;
         }
         match Target::of(path) {
-            Target::Discovery(_, Form::OpenApi) => None,
+            Target::Discovery(_, Form::OpenApi | Form::OpenApiIndex) => None,
             Target::Discovery(Scope::Named, _) => {
                 Some(if rest == b"apis" { Self::Named } else { Self::Group })
             }

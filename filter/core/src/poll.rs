@@ -9,16 +9,17 @@
 //! out by whoever drives it, and `record` has what another VM needs to go on from here.
 
 mod outcome;
+mod publish;
 mod reading;
 mod tracked;
 
-use crate::cluster::{self, MergedDocument};
+use crate::cluster::MergedDocument;
 use crate::config::Fetcher;
 use crate::discovery::{self, GroupVersion, Root};
+use crate::openapi::{Question, Reader};
 use crate::record::{Document, ServerRecord, Status};
 use crate::servers::Server;
-use crate::serving_map::{PageKey, Rows, Standing, build};
-use crate::snapshot;
+use crate::serving_map::{PageKey, Rows, Standing};
 
 pub use outcome::Outcome;
 pub use reading::Answer;
@@ -47,6 +48,8 @@ pub enum Ask {
     Root(Root),
     /// The resources of one group-version, from a server that has only plain discovery.
     Resources(GroupVersion),
+    /// An OpenAPI index or document, while no server has everything.
+    OpenApi(String),
 }
 
 /// What happened.
@@ -102,6 +105,7 @@ pub struct Poller {
     published: Option<Rows>,
     generation: u64,
     round: u64,
+    openapi: Reader,
 }
 
 /// A server that has only plain discovery is read this often: each time costs a request for each
@@ -129,7 +133,15 @@ impl Poller {
             })
             .collect();
         let shown = servers.iter().map(|server| server.record.shown()).collect();
-        Self { config, servers, shown, published: None, generation: status.generation, round: 0 }
+        Self {
+            config,
+            servers,
+            shown,
+            published: None,
+            generation: status.generation,
+            round: 0,
+            openapi: Reader::default(),
+        }
     }
 
     /// Takes an event. Effects are to be carried out in order.
@@ -179,6 +191,8 @@ impl Poller {
                 looked = true;
             }
         }
+        let questions = self.openapi.due(now_ms);
+        self.ask_openapi(questions, effects);
         if looked && self.published.is_some() {
             effects.push(Effect::Renew(self.generation));
         }
@@ -194,7 +208,21 @@ impl Poller {
                 server.probing = false;
                 self.probed(at, answer.status, now_ms, effects);
             }
-            Ask::Version => server.record.version = version_of(answer),
+            Ask::Version => {
+                server.record.version = version_of(answer);
+                // Servers that list the same may still describe it differently.
+                self.publish(effects);
+            }
+            Ask::OpenApi(path) => {
+                let is_whole = answer.status == 200 && answer.body.len() == answer.body_bytes;
+                let question = Question { server: at, path };
+                let (questions, is_new) =
+                    self.openapi.hear(&question, is_whole.then_some(answer.body));
+                self.ask_openapi(questions, effects);
+                if is_new {
+                    self.publish(effects);
+                }
+            }
             ask @ (Ask::Root(_) | Ask::Resources(_)) => {
                 if let Some(asks) = server.hear(call.round, &ask, answer) {
                     self.go_on(at, asks, now_ms, effects);
@@ -300,47 +328,9 @@ impl Poller {
         effects.push(Effect::SaveStatus);
     }
 
-    /// While no server is confirmed, what is known stays as it was: it says more about the fetcher's
-    /// credential or about etcd than about the servers.
-    fn publish(&mut self, effects: &mut Vec<Effect>) {
-        let now: Vec<_> = self.servers.iter().map(|server| server.record.standing()).collect();
-        if now.contains(&Standing::Confirmed) {
-            self.shown = now;
-        }
-        if !self.shown.contains(&Standing::Confirmed) {
-            return;
-        }
-        let view = |(server, standing): (_, &Standing)| Tracked::view(server, *standing);
-        let views: Vec<_> = self.servers.iter().zip(&self.shown).map(view).collect();
-        let mut rows = build(&views);
-        for root in [Root::Core, Root::Named] {
-            self.merge(root, &mut rows, effects);
-        }
-        if self.published.as_ref() != Some(&rows) {
-            self.generation += 1;
-            let bytes = snapshot::encode(&self.config.servers, &rows);
-            // Saved first: a VM that takes over must not give its map a number that workers know.
-            effects.extend([Effect::SaveStatus, Effect::Publish(self.generation, bytes)]);
-            self.published = Some(rows);
-        }
-    }
-
-    fn merge(&self, root: Root, rows: &mut Rows, effects: &mut Vec<Effect>) {
-        let of_server =
-            |(server, standing): (_, &Standing)| Tracked::source(server, root, *standing);
-        let sources: Vec<_> = self.servers.iter().zip(&self.shown).map(of_server).collect();
-        match cluster::settle(root, &sources, rows) {
-            Ok(documents) => {
-                let published = self.published.as_ref().map(|rows| &rows.pages);
-                for (key, document) in documents {
-                    let before = published.and_then(|pages| pages.get(&key));
-                    if before != rows.pages.get(&key) {
-                        effects.push(Effect::PublishDocument(key, document));
-                    }
-                }
-            }
-            // Each document was read whole when it was taken.
-            Err(error) => effects.push(Effect::Log(format!("{}: {error}", root.path()))),
+    fn ask_openapi(&self, questions: Vec<Question>, effects: &mut Vec<Effect>) {
+        for Question { server, path } in questions {
+            self.ask(server, Ask::OpenApi(path), effects);
         }
     }
 
@@ -355,7 +345,7 @@ impl Poller {
         let (accept, timeout_ms) = match ask {
             Ask::Ready => ("*/*", self.config.probe_timeout_ms),
             Ask::Root(_) => (discovery::ACCEPT, self.config.discovery_timeout_ms),
-            Ask::Version | Ask::Resources(_) => {
+            Ask::Version | Ask::Resources(_) | Ask::OpenApi(_) => {
                 ("application/json", self.config.discovery_timeout_ms)
             }
         };
@@ -364,6 +354,7 @@ impl Poller {
             Ask::Version => "/version".to_owned(),
             Ask::Root(root) => root.path().to_owned(),
             Ask::Resources(gv) => gv.path(),
+            Ask::OpenApi(path) => path.clone(),
         };
         let if_none_match = etag.filter(|etag| !etag.is_empty()).map(str::to_owned);
         let call = Call { server: at, ask, round };

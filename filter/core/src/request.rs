@@ -25,7 +25,7 @@ pub struct Api<'a> {
 /// How much of the cluster's APIs a discovery or OpenAPI document speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope<'a> {
-    /// `/openapi/v2`, `/openapi/v3`: everything.
+    /// `/openapi/v2`, `/openapi/v3`, and documents that no group has: everything.
     Cluster,
     /// `/api`: the core group.
     Core,
@@ -46,6 +46,8 @@ pub enum Form {
     Aggregated,
     /// An OpenAPI document.
     OpenApi,
+    /// `/openapi/v3`: which documents there are, each with its hash.
+    OpenApiIndex,
     /// Whatever one server answers for itself: `profile=nopeer`, and what none accepts.
     OneServers,
 }
@@ -158,22 +160,30 @@ impl<'a> BehindVersion<'a> {
     }
 }
 
-/// Behind `/openapi`: the index and v2 speak of the whole cluster, a v3 document of one group-version.
+/// Behind `/openapi`: the index and v2 speak of the whole cluster, a v3 document of what its path names.
 fn of_openapi(mut segments: Segments<'_>) -> Target<'_> {
-    if !matches!(segments.next(), Some(b"v2" | b"v3")) {
-        return Target::Other;
+    match segments.next() {
+        Some(b"v2") => Target::Discovery(Scope::Cluster, Form::OpenApi),
+        Some(b"v3") if segments.is_empty() => Target::Discovery(Scope::Cluster, Form::OpenApiIndex),
+        Some(b"v3") => Target::Discovery(Scope::of_document(segments), Form::OpenApi),
+        _ => Target::Other,
     }
-    let group = match segments.next() {
-        Some(b"api") => Some(b"".as_slice()),
-        Some(b"apis") => segments.next(),
-        _ => None,
-    };
-    let scope = match (group, segments.next()) {
-        (Some(group), Some(version)) => Scope::GroupVersion(group, version),
-        (Some(group), None) if !group.is_empty() => Scope::Group(group),
-        _ => Scope::Cluster,
-    };
-    Target::Discovery(scope, Form::OpenApi)
+}
+
+impl<'a> Scope<'a> {
+    /// Of an OpenAPI v3 document, by its path below the index.
+    pub(crate) fn of_document(mut segments: Segments<'a>) -> Self {
+        let group = match segments.next() {
+            Some(b"api") => Some(b"".as_slice()),
+            Some(b"apis") => segments.next(),
+            _ => None,
+        };
+        match (group, segments.next()) {
+            (Some(group), Some(version)) => Self::GroupVersion(group, version),
+            (Some(group), None) if !group.is_empty() => Self::Group(group),
+            _ => Self::Cluster,
+        }
+    }
 }
 
 fn trim_slashes(path: &[u8]) -> &[u8] {
@@ -229,7 +239,11 @@ mod tests {
         match Target::of(&path) {
             Target::Other => "other".into(),
             Target::Discovery(scope, form) => {
-                let kind = if form == Form::OpenApi { "openapi" } else { "scope" };
+                let kind = match form {
+                    Form::OpenApiIndex => "index",
+                    Form::OpenApi => "openapi",
+                    _ => "scope",
+                };
                 match scope {
                     Scope::Cluster => format!("{kind}:"),
                     Scope::Core => format!("{kind}:/"),
@@ -284,7 +298,8 @@ mod tests {
             ("/apis/apps", "scope:apps"),
             ("/apis/apps/v1/", "scope:apps/v1"),
             ("/openapi/v2", "openapi:"),
-            ("/openapi/v3", "openapi:"),
+            ("/openapi/v3", "index:"),
+            ("/openapi/v3/?timeout=1s", "index:"),
             ("/openapi/v3/api/v1?hash=A", "openapi:/v1"),
             ("/openapi/v3/apis/apps", "openapi:apps"),
             ("/openapi/v3/apis/apps/v1", "openapi:apps/v1"),

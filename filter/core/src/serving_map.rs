@@ -100,6 +100,7 @@ fn key_parts<'a>(scope: Scope<'a>, form: Form) -> [&'a [u8]; 4] {
         Form::Plain => b"plain ",
         Form::Aggregated => b"aggregated ",
         Form::OpenApi => b"openapi ",
+        Form::OpenApiIndex => b"index ",
         Form::OneServers => b"own ",
     };
     match scope {
@@ -162,20 +163,29 @@ fn is_ghost(servers: ServerSet, gone: ServerSet, views: &[View<'_>]) -> bool {
             .any(|view| view.standing == Standing::Confirmed && Some(view.read_ms) > last_seen)
 }
 
-/// The two roots, by what is listed below them: `cluster` tells more exactly, by their documents.
+/// The two roots, by what is listed below them: `cluster` tells more exactly, by their documents. And
+/// the index of OpenAPI, which speaks of everything.
 fn pages(
     listed: &BTreeMap<&str, (ServerSet, Origin)>,
     confirmed: ServerSet,
     read: ServerSet,
 ) -> BTreeMap<PageKey, Page> {
-    let page = |scope: Scope<'_>| {
-        let is_core = scope == Scope::Core;
+    let complete = |root: Scope<'_>| {
+        let is_core = root == Scope::Core;
         let of_root = listed.iter().filter(|(key, _)| group_of(key).is_empty() == is_core);
-        let complete = of_root.fold(read, |complete, (_, (servers, _))| complete.and(*servers));
-        let page = Page { own: complete.and(confirmed), merged: Some(String::new()) };
-        (complete != read).then(|| (page_key(scope, Form::Aggregated), page))
+        of_root.fold(read, |complete, (_, (servers, _))| complete.and(*servers))
     };
-    sorted::map([Scope::Core, Scope::Named].into_iter().filter_map(page))
+    let (core, named) = (complete(Scope::Core), complete(Scope::Named));
+    let page = |scope, form, complete: ServerSet, merged| {
+        let page = Page { own: complete.and(confirmed), merged };
+        (complete != read).then(|| (page_key(scope, form), page))
+    };
+    let pages = [
+        page(Scope::Core, Form::Aggregated, core, Some(String::new())),
+        page(Scope::Named, Form::Aggregated, named, Some(String::new())),
+        page(Scope::Cluster, Form::OpenApiIndex, core.and(named), None),
+    ];
+    sorted::map(pages.into_iter().flatten())
 }
 
 /// For the cluster, each group and each group-version: who lists the most of it.

@@ -18,6 +18,7 @@ mod faults;
 mod identity;
 mod load;
 mod merged;
+mod openapi;
 mod parts;
 mod preflight;
 mod readers;

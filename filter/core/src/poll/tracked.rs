@@ -41,7 +41,7 @@ impl Tracked {
         match ask {
             Ask::Root(root) => Some(reading.root(*root, answer, old)),
             Ask::Resources(gv) => Some(reading.resources(gv, answer)),
-            Ask::Ready | Ask::Version => None,
+            Ask::Ready | Ask::Version | Ask::OpenApi(_) => None,
         }
     }
 

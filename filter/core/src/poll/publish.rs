@@ -1,0 +1,72 @@
+//! What is known of all servers -> the map and the merged documents that workers get, when they change.
+
+use super::tracked::Tracked;
+use super::{Effect, Poller};
+use crate::cluster::{self, MergedDocument};
+use crate::discovery::{DiscoveryError, Root};
+use crate::request::{Form, Scope};
+use crate::serving_map::{Page, PageKey, Rows, Standing, build, page_key};
+use crate::snapshot;
+
+impl Poller {
+    /// While no server is confirmed, what is known stays as it was: it says more about the fetcher's
+    /// credential or about etcd than about the servers.
+    pub(super) fn publish(&mut self, effects: &mut Vec<Effect>) {
+        let now: Vec<_> = self.servers.iter().map(|server| server.record.standing()).collect();
+        if now.contains(&Standing::Confirmed) {
+            self.shown = now;
+        }
+        if !self.shown.contains(&Standing::Confirmed) {
+            return;
+        }
+        let view = |(server, standing): (_, &Standing)| Tracked::view(server, *standing);
+        let views: Vec<_> = self.servers.iter().zip(&self.shown).map(view).collect();
+        let mut rows = build(&views);
+        let mut documents = Vec::new();
+        for root in [Root::Core, Root::Named] {
+            match self.merge(root, &mut rows) {
+                Ok(merged) => documents.extend(merged),
+                // Each document was read whole when it was taken.
+                Err(error) => effects.push(Effect::Log(format!("{}: {error}", root.path()))),
+            }
+        }
+        if !self.versions_are_alike() {
+            let index = page_key(Scope::Cluster, Form::OpenApiIndex);
+            let own = rows.confirmed;
+            rows.pages.entry(index).or_insert(Page { own, merged: None });
+        }
+        documents.extend(self.openapi.settle(&mut rows));
+        let published = self.published.as_ref().map(|rows| &rows.pages);
+        for (key, document) in documents {
+            if published.and_then(|pages| pages.get(&key)) != rows.pages.get(&key) {
+                effects.push(Effect::PublishDocument(key, document));
+            }
+        }
+        if self.published.as_ref() != Some(&rows) {
+            self.generation += 1;
+            let bytes = snapshot::encode(&self.config.servers, &rows);
+            // Saved first: a VM that takes over must not give its map a number that workers know.
+            effects.extend([Effect::SaveStatus, Effect::Publish(self.generation, bytes)]);
+            self.published = Some(rows);
+        }
+    }
+
+    fn merge(
+        &self,
+        root: Root,
+        rows: &mut Rows,
+    ) -> Result<Vec<(PageKey, MergedDocument)>, DiscoveryError> {
+        let of_server =
+            |(server, standing): (_, &Standing)| Tracked::source(server, root, *standing);
+        let sources: Vec<_> = self.servers.iter().zip(&self.shown).map(of_server).collect();
+        cluster::settle(root, &sources, rows)
+    }
+
+    /// One that was not asked is taken to be like the others.
+    fn versions_are_alike(&self) -> bool {
+        let versions = self.servers.iter().map(|server| server.record.version.as_str());
+        let mut known = versions.filter(|version| !version.is_empty());
+        let first = known.next();
+        known.all(|version| Some(version) == first)
+    }
+}
