@@ -135,10 +135,10 @@ pub fn build(views: &[View<'_>]) -> Rows {
             }
         }
     }
-    let gone = standing(Standing::Gone);
+    let remembered = standing(Standing::Gone).or(rows.unknown);
     let ghosts = &mut rows.ghosts;
     listed.retain(|key, (servers, origin)| {
-        let is_ghost = *origin == Origin::Shared && is_ghost(*servers, gone, views);
+        let is_ghost = *origin == Origin::Shared && is_ghost(*servers, remembered, views);
         if is_ghost {
             ghosts.insert((*key).to_owned());
         }
@@ -151,13 +151,13 @@ pub fn build(views: &[View<'_>]) -> Rows {
     rows
 }
 
-/// Whether an API that lives in etcd is only remembered: nobody but gone servers lists it, and the
-/// document of a confirmed server, read later than theirs, leaves it out. A deleted CRD would
-/// otherwise come back with the memory of a server that did not see it go.
-fn is_ghost(servers: ServerSet, gone: ServerSet, views: &[View<'_>]) -> bool {
+/// Whether an API that lives in etcd is only remembered: nobody lists it but servers that are gone, or
+/// back and not read again, and the document of a confirmed server, read later than theirs, leaves it
+/// out. A deleted CRD would otherwise come back with the memory of a server that did not see it go.
+fn is_ghost(servers: ServerSet, remembered: ServerSet, views: &[View<'_>]) -> bool {
     let last_seen =
         servers.iter().filter_map(|id| views.get(id.index())).map(|view| view.read_ms).max();
-    servers.without(gone).is_empty()
+    servers.without(remembered).is_empty()
         && views
             .iter()
             .any(|view| view.standing == Standing::Confirmed && Some(view.read_ms) > last_seen)
@@ -320,12 +320,13 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_crd_does_not_come_back_with_a_gone_server() {
+    fn a_deleted_crd_does_not_come_back_with_a_server_that_was_gone_or_is() {
         let with = apis(&[("g/v1/widgets/", Origin::Shared), ("g/v2/builtin/", Origin::BuiltIn)]);
         let without = apis(&[("g/v1/other/", Origin::BuiltIn)]);
-        let rows =
-            build(&[view(Standing::Confirmed, &without, 20), view(Standing::Gone, &with, 10)]);
-        assert_eq!(keys(&rows), ["g/v1/other/", "g/v2/builtin/"]);
+        for standing in [Standing::Gone, Standing::Unknown] {
+            let rows = build(&[view(Standing::Confirmed, &without, 20), view(standing, &with, 10)]);
+            assert_eq!(keys(&rows), ["g/v1/other/", "g/v2/builtin/"]);
+        }
     }
 
     #[test]

@@ -156,6 +156,8 @@ fn a_gone_server_that_knew_nothing_of_a_version_says_nothing_of_it() {
 fn a_deleted_crd_does_not_come_back_with_a_gone_server() {
     let gone = (Gone, "g/v1:CRD,x h/v1:CRD k/v1:y");
     check(&[gone, (Confirmed, "g/v1:x")], &[], "g/v1:x k/v1!:y");
+    // Nor when that one is back, before it is read again.
+    check(&[(Unknown, gone.1), (Confirmed, "g/v1:x")], &[], "g/v1:x k/v1!:y");
     // Read before the gone one was, it may not know of it yet.
     check(&[(Confirmed, "g/v1:x"), (Gone, "g/v1:CRD,x")], &[], "g/v1:CRD,x");
 }
