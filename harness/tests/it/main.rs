@@ -11,6 +11,7 @@ mod bad_input;
 mod built_in_proxy;
 mod cases;
 mod chaos;
+mod clients;
 mod command;
 mod control_plane;
 mod discovery_faults;

@@ -1,19 +1,19 @@
 //! Clients that read without a pause while something happens, each until an answer is not what it
 //! must be.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 use peerway_harness::client::{Answer, Client, Request};
 use peerway_harness::process::wait_until;
 use tokio::task::JoinHandle;
 
 use crate::faults::asks_to_come_back;
 
-/// Running readers. Ended only by `end`, which is what tells what went wrong.
+/// Running readers.
 #[derive(Default)]
 pub(crate) struct Readers {
     stop: Arc<AtomicBool>,
@@ -22,13 +22,14 @@ pub(crate) struct Readers {
 
 struct Reader {
     counts: Arc<Counts>,
-    task: JoinHandle<Result<()>>,
+    task: JoinHandle<()>,
 }
 
 #[derive(Default)]
 struct Counts {
     read: AtomicUsize,
     refused: AtomicUsize,
+    failure: OnceLock<String>,
 }
 
 impl Readers {
@@ -41,35 +42,39 @@ impl Readers {
         let shared = Arc::clone(&counts);
         let reading = async move {
             while !stop.load(Relaxed) {
-                let read = read().await?;
-                let count = if read.is_some() { &shared.read } else { &shared.refused };
+                let count = match read().await {
+                    Ok(Some(())) => &shared.read,
+                    Ok(None) => &shared.refused,
+                    Err(error) => return drop(shared.failure.set(format!("{error:#}"))),
+                };
                 count.fetch_add(1, Relaxed);
             }
-            Ok(())
         };
         self.readers.push(Reader { counts, task: tokio::spawn(reading) });
     }
 
-    /// Returns when each has read so many times more, or one has failed.
+    /// Returns when each has read so many times more.
     pub(crate) async fn go_on(&self, times: usize) -> Result<()> {
         let read = |reader: &Reader| reader.counts.read.load(Relaxed);
         let enough: Vec<_> = self.readers.iter().map(|reader| read(reader) + times).collect();
-        let all =
-            || self.readers.iter().zip(&enough).all(|(reader, enough)| read(reader) >= *enough);
-        wait_until("through with reading", LIMIT, async || all() || self.has_failed()).await
+        let each = || self.readers.iter().zip(&enough).all(|(it, enough)| read(it) >= *enough);
+        self.until("through with reading", each).await
     }
 
-    /// Whether one has ended.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.readers.iter().any(|reader| reader.task.is_finished())
+    /// Waits until something is so; an error when a reader fails before.
+    pub(crate) async fn until(&self, what: &str, is_so: impl Fn() -> bool) -> Result<()> {
+        let failure = || self.readers.iter().find_map(|reader| reader.counts.failure.get());
+        wait_until(what, LIMIT, async || is_so() || failure().is_some()).await?;
+        failure().map_or(Ok(()), |failure| bail!("{failure}"))
     }
 
-    /// How often all of them read, and how often they were refused; or why one failed.
+    /// Ends them, and returns how often all of them read, and how often they were refused.
     pub(crate) async fn end(self) -> Result<(usize, usize)> {
         self.stop.store(true, Relaxed);
         let (mut read, mut refused) = (0, 0);
         for Reader { counts, task } in self.readers {
-            task.await??;
+            task.await?;
+            ensure!(counts.failure.get().is_none(), "{:?}", counts.failure);
             read += counts.read.load(Relaxed);
             refused += counts.refused.load(Relaxed);
         }
