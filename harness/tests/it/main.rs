@@ -18,6 +18,7 @@ mod discovery_faults;
 mod faults;
 mod identity;
 mod load;
+mod memory;
 mod merged;
 mod openapi;
 mod parts;
