@@ -156,9 +156,14 @@ impl Router {
         host::choose_route_again();
         // Behind a connection through the server, somebody else's 404 means something else; and of a
         // document that is merged, each server may know nothing.
-        if let Decision::Peers(Peers { once: false, order, .. }) = decision {
+        if let Decision::Peers(Peers { once: false, order, gone, .. }) = decision {
             let list = destinations(order, &self.config.servers);
             host::set_filter_state(witness::LIST, list.as_bytes());
+            if !gone.is_empty() {
+                let gone: Vec<_> = gone.iter().collect();
+                let gone = destinations(&gone, &self.config.servers);
+                host::set_filter_state(witness::GONE, gone.as_bytes());
+            }
         }
         if let Some(reason) = decision.reason() {
             host::set_filter_state("peerway_reason", reason.name().as_bytes());

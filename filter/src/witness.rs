@@ -4,13 +4,15 @@
 //! A doubted answer becomes a 503 `Status` that asks Envoy for the next attempt: where Envoy cannot
 //! make one, the client gets that, and never the 404. Who has said so is kept in filter state, which
 //! lives as long as the request. The answer of a server that is starting or stopping asks for the
-//! next attempt too, and stays as it is when there is none.
+//! next attempt too, and stays as it is when there is none. What a server that was gone refuses (403)
+//! is doubted as well: its body is not read, and so not held back.
 
 use std::rc::Rc;
 
 use peerway_core::edits::ASK_NEXT;
 use peerway_core::testimony::{
-    DOUBTED, Head, Look, MAX_BODY_BYTES, Verdict, is_telling, look, says_not_known, weigh,
+    DOUBTED, Head, Look, MAX_BODY_BYTES, STARTING, Verdict, is_telling, look, may_refuse,
+    says_not_known, weigh,
 };
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -19,6 +21,8 @@ use crate::{host, test_switch};
 
 /// Filter state: who was to be asked. The router sets it for requests whose 404 is to be weighed.
 pub(crate) const LIST: &str = "peerway_list";
+/// Filter state: which of them were gone. There only if some were.
+pub(crate) const GONE: &str = "peerway_gone";
 /// Filter state: who has said that they do not know it.
 const SAID: &str = "peerway_said";
 
@@ -44,13 +48,23 @@ pub(crate) struct Attempt {
     witness: Rc<Witness>,
     /// Whether there will be no body to read.
     is_head: bool,
-    /// Whether the headers wait for the body of a small 404.
-    reading: bool,
+    body: Body,
+}
+
+/// What becomes of the body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Passes,
+    /// The headers wait for it.
+    IsRead,
+    /// Its first piece becomes [`STARTING`].
+    IsReplaced,
+    IsDropped,
 }
 
 impl Attempt {
     pub(crate) fn new(witness: Rc<Witness>) -> Self {
-        Self { witness, is_head: false, reading: false }
+        Self { witness, is_head: false, body: Body::Passes }
     }
 
     /// Whether the answer was put into doubt.
@@ -66,15 +80,32 @@ impl Attempt {
             Verdict::AskNext { said } => {
                 self.witness.asked_next.increment();
                 host::set_filter_state(SAID, &said);
-                host::set_response_header(":status", "503");
-                host::set_response_header("content-type", "application/json");
-                host::set_response_header("content-length", &DOUBTED.len().to_string());
-                host::set_response_header("retry-after", "1");
-                host::set_response_header(ASK_NEXT, "true");
+                doubt(DOUBTED);
                 true
             }
         }
     }
+
+    /// Whether the refusal was put into doubt.
+    fn weigh_refusal(&self) -> bool {
+        let Some(gone) = host::property(&[GONE]) else { return false };
+        let server = host::property(&["upstream", "address"]).unwrap_or_default();
+        if may_refuse(&gone, &server) {
+            return false;
+        }
+        self.witness.turned_away.increment();
+        doubt(STARTING);
+        true
+    }
+}
+
+/// Makes the head of an answer that of a 503 with this body, and asks for the next attempt.
+fn doubt(body: &str) {
+    host::set_response_header(":status", "503");
+    host::set_response_header("content-type", "application/json");
+    host::set_response_header("content-length", &body.len().to_string());
+    host::set_response_header("retry-after", "1");
+    host::set_response_header(ASK_NEXT, "true");
 }
 
 impl Context for Attempt {}
@@ -107,7 +138,6 @@ impl HttpContext for Attempt {
             content_type: content_type.as_deref(),
             retry_after: retry_after.as_deref(),
         });
-        self.reading = looked == Look::ReadBody && !end_of_stream;
         match looked {
             Look::NotKnown => {
                 self.weigh();
@@ -116,19 +146,27 @@ impl HttpContext for Attempt {
                 self.witness.turned_away.increment();
                 host::set_response_header(ASK_NEXT, "true");
             }
-            Look::Answer | Look::ReadBody => {}
+            Look::ReadBody if !end_of_stream => self.body = Body::IsRead,
+            Look::Refused if self.weigh_refusal() => self.body = Body::IsReplaced,
+            Look::Answer | Look::ReadBody | Look::Refused => {}
         }
-        if self.reading { Action::Pause } else { Action::Continue }
+        if self.body == Body::IsRead { Action::Pause } else { Action::Continue }
     }
 
     fn on_http_response_body(&mut self, body_bytes: usize, end_of_stream: bool) -> Action {
-        match (self.reading, end_of_stream) {
-            (false, _) => return Action::Continue,
-            (true, false) => return Action::Pause,
-            (true, true) => {}
-        }
-        if says_not_known(&host::response_body(MAX_BODY_BYTES as usize)) && self.weigh() {
-            host::replace_response_body(body_bytes, DOUBTED.as_bytes());
+        match (self.body, end_of_stream) {
+            (Body::IsRead, false) => return Action::Pause,
+            (Body::IsRead, true) => {
+                if says_not_known(&host::response_body(MAX_BODY_BYTES as usize)) && self.weigh() {
+                    host::replace_response_body(body_bytes, DOUBTED.as_bytes());
+                }
+            }
+            (Body::IsReplaced, _) => {
+                host::replace_response_body(body_bytes, STARTING.as_bytes());
+                self.body = Body::IsDropped;
+            }
+            (Body::IsDropped, _) if body_bytes > 0 => host::replace_response_body(body_bytes, b""),
+            (Body::IsDropped | Body::Passes, _) => {}
         }
         Action::Continue
     }

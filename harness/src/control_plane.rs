@@ -36,6 +36,9 @@ mod member;
 
 /// May do everything (group `system:masters`).
 pub const ADMIN_TOKEN: &str = "admin-token";
+/// May do everything by RBAC (user `operator`, ClusterRole `cluster-admin`), as people and controllers
+/// do. A server that starts refuses it until it has read its rules; `system:masters` it never does.
+pub const OPERATOR_TOKEN: &str = "operator-token";
 /// What Peerway's fetcher needs: user `peerway-fetcher`, whose group `peerway:fetcher` may read
 /// `/readyz` and discovery.
 pub const FETCHER_TOKEN: &str = "fetcher-token";

@@ -97,6 +97,8 @@ pub struct Peers {
     /// Whom to ask, first to last. Never empty. Those at the front are there twice where a stream
     /// that their GOAWAYs refuse would have nowhere else to go.
     pub order: Vec<ServerId>,
+    /// Those of them that are gone, as far as is known: should one be back, it may be starting.
+    pub gone: ServerSet,
     /// Whether a confirmed server lists the API, so that the server need not look further itself.
     pub stamp: bool,
     /// Whether the request must not be sent again once it was written (design decision D12).
@@ -130,7 +132,7 @@ pub fn decide(
     let once = matches!(target, Target::Resource(api) if api.connects_through());
     let everyone = |reason| {
         let order = in_order(&[all], Front::Twice, turn);
-        let peers = Peers { order, stamp: false, once, reason };
+        let peers = Peers { order, gone: ServerSet::EMPTY, stamp: false, once, reason };
         Decision::Peers(peers)
     };
     let map = match knowledge {
@@ -181,7 +183,7 @@ fn resource(api: &Api<'_>, map: &ServingMap, all: ServerSet, turn: usize) -> Dec
         _ => Front::Twice,
     };
     let order = in_order(&[first, second, third, last], front, turn);
-    Decision::Peers(Peers { order, stamp: !first.is_empty(), once, reason })
+    Decision::Peers(Peers { order, gone: last, stamp: !first.is_empty(), once, reason })
 }
 
 /// A server that has less than another must not answer for the cluster, also not as a fallback: what
@@ -195,6 +197,7 @@ fn discovery(
 ) -> Decision {
     let peers = |tiers: &[ServerSet], known, reason| Peers {
         order: in_order(tiers, Front::of(known), turn),
+        gone: ServerSet::EMPTY,
         stamp: false,
         once: false,
         reason,

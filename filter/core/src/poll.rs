@@ -128,6 +128,7 @@ impl Poller {
                 ready: false,
                 probing: false,
                 late: None,
+                refused: 0,
                 next_probe_ms: 0,
                 reading: None,
             })

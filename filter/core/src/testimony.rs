@@ -5,7 +5,8 @@
 //! same in every encoding and on every version from 1.33 to 1.37; the status alone does not tell an
 //! unknown API from a missing object. Such an answer executed nothing, so asking again is safe for
 //! every method. So it is with one that turns every request away, because the server is starting or
-//! stopping: the next one is asked, and the answer passes when there is none.
+//! stopping: the next one is asked, and the answer passes when there is none. A server that was gone
+//! and refuses the caller may only not have read its RBAC rules yet, and is not believed either.
 
 /// Longer bodies are not looked at: the longest known one has 206 bytes.
 pub const MAX_BODY_BYTES: u64 = 512;
@@ -55,11 +56,13 @@ pub enum Look {
     NotKnown,
     /// The server turns requests away, unseen: it is starting, or stopping.
     TurnedAway,
+    /// The caller may not do this, says the server.
+    Refused,
 }
 
 /// Whether [`look`] has anything to see in an answer of this status.
 pub fn is_telling(status: &[u8]) -> bool {
-    matches!(status, b"404" | b"429" | b"503")
+    matches!(status, b"403" | b"404" | b"429" | b"503")
 }
 
 /// Looks at the head of an answer.
@@ -70,6 +73,7 @@ pub fn look(head: Head<'_>) -> Look {
     let is =
         |(bytes, kind): &(u64, &str)| Some(*bytes) == length && kind.as_bytes() == content_type;
     match head.status {
+        b"403" => Look::Refused,
         b"404" if length.is_none_or(|length| length > MAX_BODY_BYTES) => Look::Answer,
         b"404" if !head.is_head => Look::ReadBody,
         b"404" if SHAPES.iter().any(is) => Look::NotKnown,
@@ -118,6 +122,19 @@ pub fn weigh(list: &[u8], said: &[u8], witness: &[u8]) -> Verdict {
 pub const DOUBTED: &str = concat!(
     r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#,
     r#""message":"a kube-apiserver does not know this resource, and another that may know it could not be asked","#,
+    r#""reason":"ServiceUnavailable","details":{"retryAfterSeconds":1},"code":503}"#,
+);
+
+/// Whether the refusal of `witness` is to be believed: `gone` is which of the servers that were to be
+/// asked were gone, separated by commas.
+pub fn may_refuse(gone: &[u8], witness: &[u8]) -> bool {
+    !entries(gone).any(|server| server == witness)
+}
+
+/// The answer in place of such a refusal, when no further attempt can be made.
+pub const STARTING: &str = concat!(
+    r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#,
+    r#""message":"a kube-apiserver that is starting refuses everybody, and no other may serve this","#,
     r#""reason":"ServiceUnavailable","details":{"retryAfterSeconds":1},"code":503}"#,
 );
 
@@ -206,8 +223,19 @@ mod tests {
     }
 
     #[test]
-    fn the_doubted_answer_is_a_status() {
-        let status: serde_json::Value = serde_json::from_str(DOUBTED).unwrap();
-        assert_eq!((status["kind"].as_str(), status["code"].as_u64()), (Some("Status"), Some(503)));
+    fn the_doubted_answers_are_statuses() {
+        for text in [DOUBTED, STARTING] {
+            let status: serde_json::Value = serde_json::from_str(text).unwrap();
+            let told = (status["kind"].as_str(), status["code"].as_u64());
+            assert_eq!(told, (Some("Status"), Some(503)));
+        }
+    }
+
+    #[test]
+    fn only_the_refusal_of_a_server_that_was_gone_is_not_believed() {
+        assert_eq!(look(head("403", "300", "application/json")), Look::Refused);
+        assert!(!may_refuse(b"a:1,b:1", b"b:1"));
+        assert!(may_refuse(b"a:1,b:11", b"b:1"));
+        assert!(may_refuse(b"", b"b:1"));
     }
 }

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use super::record::{Presence, Recorder};
 use super::stage::Stage;
 use crate::client::{Client, Protocol};
-use crate::control_plane::{ADMIN_TOKEN, ControlPlane};
+use crate::control_plane::{ControlPlane, OPERATOR_TOKEN};
 use crate::kubeconfig::Kubeconfig;
 use crate::process::{Process, wait_until};
 use caller::Caller;
@@ -109,7 +109,7 @@ impl Load {
         let mark = stage.mark();
         api::prepare(plane, server).await?;
         let first_revision = super::history::revision(plane).await?;
-        let kubeconfig = plane.kubeconfig_for(&mark, &stage.balancer().url(), ADMIN_TOKEN)?;
+        let kubeconfig = plane.kubeconfig_for(&mark, &stage.balancer().url(), OPERATOR_TOKEN)?;
         let common = Arc::new(Common { recorder, mark, ending: AtomicBool::new(false) });
         let mut load = Self {
             common,
@@ -158,7 +158,7 @@ impl Load {
         let address = stage.balancer().address();
         let client = |protocol| -> Result<Caller> {
             let client = Client::new(address, &trusted, protocol)?;
-            Ok(Caller::Http(client.with_token(ADMIN_TOKEN).with_deadline(PATIENCE)))
+            Ok(Caller::Http(client.with_token(OPERATOR_TOKEN).with_deadline(PATIENCE)))
         };
         let visitors = [
             ("http1", client(Protocol::Http1)?, vec![Api::ConfigMaps, Api::Bundles, Api::Widgets]),

@@ -16,7 +16,7 @@ use super::record::{Class, Kind, Mark, Presence, Recorder, Seen};
 use super::scenario::{NEW, Scenario};
 use super::{history, servers_of};
 use crate::balancer::{Balancer, Builder};
-use crate::control_plane::{ADMIN_TOKEN, ControlPlane};
+use crate::control_plane::{ControlPlane, OPERATOR_TOKEN};
 use crate::module::Module;
 use crate::process::Process;
 
@@ -124,7 +124,7 @@ impl Stage {
         stage.settled().await?;
         if plan.controllers {
             let url = stage.balancer.url();
-            let kubeconfig = stage.plane.kubeconfig_for("controllers", &url, ADMIN_TOKEN)?;
+            let kubeconfig = stage.plane.kubeconfig_for("controllers", &url, OPERATOR_TOKEN)?;
             let started = load::start_controllers(&stage.plane, stage.knowing(), &kubeconfig);
             stage.controllers = Some(started.await?);
         }

@@ -3,18 +3,19 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use super::ask::Asker;
-use super::flags::{Arguments, FETCHER_GROUP, Rig};
+use super::flags::{Arguments, FETCHER_GROUP, OPERATOR_GROUP, Rig};
 use super::folder::Folder;
 use super::member::Member;
-use super::{ADMIN_TOKEN, ControlPlane, ETCD, Server};
+use super::{ADMIN_TOKEN, ControlPlane, ETCD, OPERATOR_TOKEN, Server};
 use crate::parts::{self, Part};
 use crate::pki::Pki;
-use crate::process::free_port;
+use crate::process::{free_port, wait_until};
 
 /// What a control plane shall consist of.
 #[derive(Debug, Default)]
@@ -96,7 +97,11 @@ impl Builder {
         for server in &plane.servers {
             server.member.ready().await?;
         }
-        plane.let_fetcher_read_discovery().await?;
+        // Everybody who is known may read discovery by default, but careful owners take that away;
+        // what the fetcher needs shall be in one place.
+        plane.bind("peerway:fetcher", FETCHER_GROUP, "system:discovery").await?;
+        plane.bind("peerway:operators", OPERATOR_GROUP, "cluster-admin").await?;
+        plane.operator_may().await?;
         Ok(plane)
     }
 
@@ -129,18 +134,31 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Everybody who is known may read discovery by default, but careful owners take that away;
-    /// what the fetcher needs shall be in one place.
-    async fn let_fetcher_read_discovery(&self) -> Result<()> {
+    /// Gives a ClusterRole to a group.
+    async fn bind(&self, name: &str, to: &str, role: &str) -> Result<()> {
         let group = "rbac.authorization.k8s.io";
         let binding = json!({
             "apiVersion": format!("{group}/v1"),
             "kind": "ClusterRoleBinding",
-            "metadata": {"name": "peerway:fetcher"},
-            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "system:discovery"},
-            "subjects": [{"apiGroup": group, "kind": "Group", "name": FETCHER_GROUP}],
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": group, "kind": "Group", "name": to}],
         });
         let path = format!("/apis/{group}/v1/clusterrolebindings");
-        self.create(&path, &binding).await.context("the fetcher's rights")
+        self.create(&path, &binding).await.with_context(|| format!("the rights of {to}"))
+    }
+
+    /// Waits until every server has read the rules that let the operator do everything.
+    async fn operator_may(&self) -> Result<()> {
+        let operator = Asker::new(&self.pki.serving_authority, OPERATOR_TOKEN)?;
+        for server in &self.servers {
+            let url = format!("https://127.0.0.1:{}/api/v1/namespaces", server.arguments.port);
+            let may = async || operator.get(&url).await.is_ok_and(|answer| answer.status == 200);
+            wait_until("letting the operator in", RULES_LIMIT, may).await?;
+        }
+        Ok(())
     }
 }
+
+/// Rules are read by a watch.
+const RULES_LIMIT: Duration = Duration::from_secs(20);

@@ -7,11 +7,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{ADMIN_TOKEN, FETCHER_TOKEN, NOBODY_TOKEN};
+use super::{ADMIN_TOKEN, FETCHER_TOKEN, NOBODY_TOKEN, OPERATOR_TOKEN};
 use crate::pki::Pki;
 
 /// The group that the rig gives the fetcher's rights to.
 pub(super) const FETCHER_GROUP: &str = "peerway:fetcher";
+/// The group that it gives all rights to.
+pub(super) const OPERATOR_GROUP: &str = "peerway:operators";
 
 /// What all processes of a control plane have in common, beside their certificates.
 #[derive(Debug)]
@@ -37,6 +39,7 @@ impl Rig {
         let lines = format!(
             "{ADMIN_TOKEN},admin,admin,\"system:masters\"\n\
              {FETCHER_TOKEN},peerway-fetcher,peerway-fetcher,\"{FETCHER_GROUP}\"\n\
+             {OPERATOR_TOKEN},operator,operator,\"{OPERATOR_GROUP}\"\n\
              {NOBODY_TOKEN},nobody,nobody\n"
         );
         std::fs::write(&tokens, lines)

@@ -9,7 +9,7 @@ use hyper::header::RETRY_AFTER;
 use hyper::{Method, StatusCode};
 use peerway_harness::balancer::{Balancer, Builder};
 use peerway_harness::client::{Client, Protocol, Request};
-use peerway_harness::control_plane::{ADMIN_TOKEN, ControlPlane};
+use peerway_harness::control_plane::{ADMIN_TOKEN, ControlPlane, OPERATOR_TOKEN};
 use peerway_harness::process::wait_until;
 use peerway_harness::simulated::{Discovery, Fault, Matcher, Reply};
 use peerway_harness::workload::direct;
@@ -63,11 +63,11 @@ impl Lives {
     async fn start(balancer: &Balancer) -> Result<Self> {
         let mut lives = Self { stop: Arc::default(), tasks: JoinSet::new() };
         let lived = Arc::new(AtomicUsize::new(0));
-        let http2 = balancer.client(ADMIN_TOKEN, Protocol::Http2)?;
+        let http2 = balancer.client(OPERATOR_TOKEN, Protocol::Http2)?;
         for number in 0..CONNECTIONS {
             // Half of them share one connection.
             let client = match number % 2 {
-                0 => balancer.client(ADMIN_TOKEN, Protocol::Http1)?,
+                0 => balancer.client(OPERATOR_TOKEN, Protocol::Http1)?,
                 _ => http2.clone(),
             };
             let (stop, lived) = (Arc::clone(&lives.stop), Arc::clone(&lived));
@@ -205,6 +205,43 @@ async fn the_next_server_is_asked_when_one_is_starting_or_stopping_and_not_when_
         assert_eq!(asked.map(|asked| asked.len()).sum::<usize>(), 3 * TURNS, "{path}");
         plane.servers.iter().for_each(|server| server.heal_all());
     }
+    no_vm_died(&mut balancer).await.unwrap();
+}
+
+/// As a real one does for some tenths of a second: until it has read its RBAC rules.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_gone_and_refuses_everybody_is_not_believed_before_it_is_ready() {
+    let all = Discovery::of(&[EVERYBODYS, SOMES]).unwrap();
+    let fewer = Discovery::of(&[EVERYBODYS, "/apis/apps/v1/deployments"]).unwrap();
+    let plane = SimulatedPlane::start(vec![("a", all), ("b", fewer)]).await.unwrap();
+    let mut balancer = plane.balancer().start().await.unwrap();
+    balancer.all_confirmed().await.unwrap();
+    let ask = async |method: Method| {
+        let client = balancer.client(ADMIN_TOKEN, Protocol::Http2).unwrap();
+        client.send(Request::new(method, SOMES).body("application/json", "{}")).await.unwrap()
+    };
+    // Longer than what the witness reads of a 404.
+    let forbidden = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "code": 403,
+        "status": "Failure", "reason": "Forbidden", "message": "f".repeat(100_000)});
+    let refusal = Reply::new(StatusCode::FORBIDDEN).body("application/json", forbidden.to_string());
+    plane.servers[0].set_fault(Matcher::path(SOMES), Fault::Reply(refusal));
+    for method in [Method::GET, Method::HEAD, Method::POST] {
+        assert_eq!(ask(method).await.status, 403, "one that is confirmed is believed");
+    }
+
+    let unready = Fault::status(StatusCode::INTERNAL_SERVER_ERROR);
+    plane.servers[0].set_fault(Matcher::path("/readyz"), unready);
+    balancer.server_is("a", "gone").await.unwrap();
+    for method in [Method::GET, Method::HEAD, Method::POST] {
+        let answer = ask(method.clone()).await;
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("1")));
+        if method != Method::HEAD {
+            assert_eq!(answer.json().unwrap()["reason"], "ServiceUnavailable");
+        }
+    }
+    plane.servers[0].heal(&Matcher::path("/readyz"));
+    balancer.server_is("a", "confirmed").await.unwrap();
+    assert_eq!(ask(Method::GET).await.json().unwrap(), forbidden);
     no_vm_died(&mut balancer).await.unwrap();
 }
 

@@ -278,6 +278,33 @@ fn a_server_that_is_late_several_times_in_a_row_is_gone() {
 }
 
 #[test]
+fn a_server_that_was_gone_and_refuses_is_not_back_before_it_does_so_several_times() {
+    for status in [401, 403, 429] {
+        let mut world = World::new(vec![Serves(vec!["a"]), Serves(vec!["a"])]);
+        world.poll();
+        world.servers[1] = Dead;
+        world.poll();
+        world.servers[1] = RefusesAll(status);
+        for expected in [Standing::Gone, Standing::Gone, Standing::Unknown, Standing::Unknown] {
+            assert_eq!(world.poll().standing(1), expected);
+        }
+        // As a server does that starts: it refuses, is not ready, is ready.
+        world.servers[1] = Dead;
+        world.poll();
+        for (then, expected) in [
+            (RefusesAll(status), Standing::Gone),
+            (RefusesAll(500), Standing::Gone),
+            (RefusesAll(status), Standing::Gone),
+            (Serves(vec!["a"]), Standing::Confirmed),
+            (RefusesAll(status), Standing::Confirmed),
+        ] {
+            world.servers[1] = then;
+            assert_eq!(world.poll().standing(1), expected);
+        }
+    }
+}
+
+#[test]
 fn a_vm_that_takes_over_reads_a_late_server_again() {
     let mut world = World::new(vec![Serves(vec!["a"]), Serves(vec!["a"])]);
     world.poll();

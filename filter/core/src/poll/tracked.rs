@@ -12,6 +12,9 @@ use crate::serving_map::{Standing, View};
 /// How often in a row a server may be late before it is gone. What is asked of it alone would else
 /// never be answered "not there" while it is frozen.
 const LATE_PROBES: u32 = 3;
+/// How often in a row a server that was gone must refuse the fetcher to count as back. One that has
+/// just begun to listen refuses everybody, until it has read its RBAC rules.
+const REFUSED_PROBES: u32 = 3;
 
 #[derive(Debug)]
 pub(super) struct Tracked {
@@ -22,6 +25,8 @@ pub(super) struct Tracked {
     pub(super) probing: bool,
     /// How it stood before its first late probe, and how many there were in a row.
     pub(super) late: Option<(Standing, u32)>,
+    /// How often in a row the fetcher was not let in to `/readyz`.
+    pub(super) refused: u32,
     pub(super) next_probe_ms: u64,
     pub(super) reading: Option<(u64, Reading)>,
 }
@@ -45,9 +50,12 @@ impl Tracked {
         }
     }
 
-    /// Takes the status of `/readyz`. A refusal of the fetcher says nothing of the server's health.
+    /// Takes the status of `/readyz`. A refusal of the fetcher says nothing of the server's health:
+    /// it does not make a server gone, nor, at once, one that was gone come back.
     pub(super) fn probed(&mut self, status: u16, now_ms: u64) -> Look {
         self.ready = status == 200;
+        let is_refused = matches!(status, 401 | 403 | 429);
+        self.refused = if is_refused { self.refused.saturating_add(1) } else { 0 };
         match status {
             200 => self.record.ready_ms = now_ms,
             0 => self.record.problem = "/readyz: no answer".to_owned(),
@@ -57,6 +65,7 @@ impl Tracked {
         let before = self.record.standing();
         let (was, probes) = self.late.take().unwrap_or((before, 0));
         let now = match (status, was) {
+            (401 | 403 | 429, Standing::Gone) if self.refused < REFUSED_PROBES => Standing::Gone,
             // A late one whose earlier standing another VM knew is read again too.
             (200 | 401 | 403 | 429, Standing::Gone | Standing::Late) => Standing::Unknown,
             (200 | 401 | 403 | 429, was) => was,
