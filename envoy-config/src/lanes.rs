@@ -28,7 +28,7 @@ const DIRECT_HTTP1: Lane = Lane {
     http: Http::One,
     vouches: false,
 };
-/// Its pool has the definition that both refer to, so it comes first.
+/// Its pool has the definitions that both refer to, so it comes first.
 const IDENTITY: Lane = Lane {
     name: "identity",
     what: "Callers with a verified certificate: over the front proxy's connections, whose servers believe\n\
@@ -91,6 +91,11 @@ impl Lane {
             (true, Http::Two) => (include_str!("../templates/credential_id.yaml"), REFERENCE),
             (true, Http::One) => (REFERENCE, REFERENCE),
         };
+        let (pool_keepalive, peers_keepalive) = match (self.vouches, self.http) {
+            (_, Http::Two) => ("", ""),
+            (false, Http::One) => (include_str!("../templates/tcp_keepalive.yaml"), KEEPALIVE),
+            (true, Http::One) => (KEEPALIVE, KEEPALIVE),
+        };
         let options = if self.vouches { FOR_A_WHILE } else { "*server_http" };
         let secret = self.vouches.then_some(FRONT_PROXY);
         fill(
@@ -100,6 +105,8 @@ impl Lane {
                 ("what", self.what),
                 ("connect_timeout", connect_timeout),
                 ("lb_policy", lb_policy),
+                ("pool_keepalive", pool_keepalive),
+                ("peers_keepalive", peers_keepalive),
                 ("tls", &upstream_tls(self.name, alpn, sni, secret)),
                 ("options", options),
                 ("http", http),
@@ -115,6 +122,7 @@ impl Lane {
 const FOR_A_WHILE: &str =
     "{idle_timeout: 60s, max_headers_count: 1000, max_connection_duration: 300s}";
 const REFERENCE: &str = "- *credential_id";
+const KEEPALIVE: &str = "upstream_connection_options: *tcp_keepalive";
 
 /// The TLS of connections to the servers that differ from the first lane's: by `alpn`, or by showing
 /// the certificate of an SDS secret.

@@ -15,6 +15,7 @@ mod clients;
 mod command;
 mod control_plane;
 mod discovery_faults;
+mod drain;
 mod faults;
 mod identity;
 mod load;

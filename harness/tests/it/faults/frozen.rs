@@ -1,8 +1,9 @@
 //! Servers that stop answering without a word, and one that is only slow.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use hyper::Method;
 use peerway_harness::balancer::{Balancer, Builder};
 use peerway_harness::client::{Protocol, Request};
@@ -114,3 +115,42 @@ async fn a_server_that_is_late_once_is_not_gone_and_keeps_what_it_was_known_for(
     wait_until("the gauges say so", SOON, confirmed).await.unwrap();
     no_vm_died(&mut balancer).await.unwrap();
 }
+
+/// Over HTTP/2, pings find out; this asks the kernel what TCP waits for.
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http1_tcp_itself_asks_for_a_sign_of_life() {
+    let all = Discovery::of(&[EVERYBODYS, THE_NEW_ONES]).unwrap();
+    let plane = SimulatedPlane::start(vec![("a", all)]).await.unwrap();
+    let mut balancer = plane.balancer().start().await.unwrap();
+    balancer.all_confirmed().await.unwrap();
+    let here = Matcher::path(EVERYBODYS);
+    plane.servers[0].set_fault(here.clone(), Fault::Hang);
+    // Callers without credentials take the lane of upgrades.
+    let client = balancer.stranger(Protocol::Http2).unwrap();
+    let waiting = tokio::spawn(async move { client.get(EVERYBODYS).await });
+    let asked = || plane.servers[0].requests_to(&here).first().cloned();
+    wait_until("asked", SOON, async || asked().is_some()).await.unwrap();
+    let request = asked().unwrap();
+    assert_eq!(request.version, hyper::Version::HTTP_11);
+    let waits = async || matches!(timer(request.peer), Ok((KEEPALIVE, ..=FIRST_PROBE)));
+    wait_until("waiting for a sign of life", SOON, waits).await.unwrap();
+    waiting.abort();
+    no_vm_died(&mut balancer).await.unwrap();
+}
+
+/// Which timer runs on the connection that begins here, and until when, in hundredths of a second.
+fn timer(local: SocketAddr) -> Result<(u8, u64)> {
+    let IpAddr::V4(ip) = local.ip() else { bail!("{local} is not in this table") };
+    let ip = u32::from_ne_bytes(ip.octets());
+    let place = format!("{ip:08X}:{:04X}", local.port());
+    let table = std::fs::read_to_string("/proc/net/tcp")?;
+    let of_it = table.lines().find(|line| line.split_whitespace().nth(1) == Some(&place));
+    let field = of_it.and_then(|line| line.split_whitespace().nth(5)).context(place)?;
+    let (which, until) = field.split_once(':').context("no timer")?;
+    Ok((u8::from_str_radix(which, 16)?, u64::from_str_radix(until, 16)?))
+}
+
+/// As `/proc/net/tcp` calls that timer.
+const KEEPALIVE: u8 = 2;
+/// Five seconds.
+const FIRST_PROBE: u64 = 500;
