@@ -122,7 +122,8 @@ impl Lane {
 const FOR_A_WHILE: &str =
     "{idle_timeout: 60s, max_headers_count: 1000, max_connection_duration: 300s}";
 const REFERENCE: &str = "- *credential_id";
-const KEEPALIVE: &str = "upstream_connection_options: *tcp_keepalive";
+const KEEPALIVE: &str = "upstream_connection_options: *tcp_keepalive\n\
+                         upstream_bind_config: *tcp_user_timeout";
 
 /// The TLS of connections to the servers that differ from the first lane's: by `alpn`, or by showing
 /// the certificate of an SDS secret.

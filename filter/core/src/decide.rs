@@ -254,7 +254,7 @@ fn openapi(scope: Scope<'_>, form: Form, map: &ServingMap, all: ServerSet) -> Op
         if is_merged && form == Form::OpenApiIndex { map.confirmed.and(all) } else { fullest };
     let order = in_order(&[first, rest.without(first)], Front::of(rest), 0);
     let reason = if is_merged { Reason::Merged } else { Reason::FullestServer };
-    let peers = Peers { order, stamp: false, once: false, reason };
+    let peers = Peers { order, gone: ServerSet::EMPTY, stamp: false, once: false, reason };
     Some(if is_merged { Decision::Merged(peers) } else { Decision::Peers(peers) })
 }
 
