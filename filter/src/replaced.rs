@@ -6,7 +6,7 @@
 
 use peerway_core::answer::{Answer, Caller, Head, answer};
 use peerway_core::edits::OF_THE_ANSWER;
-use peerway_core::negotiate::accepts_json;
+use peerway_core::negotiate::takes_json_as;
 use peerway_core::openapi;
 use peerway_core::request::{Form, Scope};
 use peerway_core::serving_map::{PageKey, page_key};
@@ -32,18 +32,20 @@ enum Body {
 }
 
 impl Replaced {
-    /// Reads what the caller said of the answer, and takes it away; a plain document is wanted in JSON
-    /// from the server if the caller takes that too. `target` is what was asked for, as it came.
+    /// Reads what the caller said of the answer, and takes it away; a plain document is wanted of
+    /// the server in the form that is shown. `target` is what was asked for, as it came.
     pub(crate) fn new(scope: Scope<'_>, form: Form, target: &[u8]) -> Self {
         let is_head = host::request_header(":method").is_some_and(|method| method == b"HEAD");
-        let caller = Caller { if_none_match: host::request_header("if-none-match") };
+        let accept = host::request_header("accept").unwrap_or_default();
+        let if_none_match = host::request_header("if-none-match");
+        let plain_type = takes_json_as(&String::from_utf8_lossy(&accept));
         OF_THE_ANSWER.iter().for_each(|name| host::remove_request_header(name));
-        let accept = || host::request_header("accept").unwrap_or_default();
-        let openapi = matches!(form, Form::OpenApi | Form::OpenApiIndex)
-            .then(|| openapi::Asked::of(scope, target, &accept(), caller.if_none_match.clone()));
-        if form == Form::Plain && accepts_json(&String::from_utf8_lossy(&accept())) {
-            host::set_request_header("accept", "application/json");
+        if let (Form::Plain, Some(media_type)) = (form, plain_type) {
+            host::set_request_header("accept", media_type);
         }
+        let openapi = matches!(form, Form::OpenApi | Form::OpenApiIndex)
+            .then(|| openapi::Asked::of(scope, target, &accept, if_none_match.clone()));
+        let caller = Caller { if_none_match, plain_type };
         Self { key: page_key(scope, form), is_head, caller, openapi, body: Body::Passes }
     }
 

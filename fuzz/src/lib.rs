@@ -17,6 +17,7 @@ mod control_plane;
 mod input;
 mod map_page;
 mod merge;
+mod openapi;
 mod plain;
 mod plugin;
 mod poll;
@@ -31,7 +32,7 @@ mod testimony;
 pub type Check = fn(&[u8]);
 
 /// Every check under the name of its fuzz target and of its folder of seeds.
-pub const CHECKS: [(&str, Check); 15] = [
+pub const CHECKS: [(&str, Check); 16] = [
     ("accept", accept::check),
     ("aggregated", aggregated::check),
     ("audit_log", audit_log::check),
@@ -39,6 +40,7 @@ pub const CHECKS: [(&str, Check); 15] = [
     ("control_plane", control_plane::check),
     ("map_page", map_page::check),
     ("merge", merge::check),
+    ("openapi", openapi::check),
     ("plain", plain::check),
     ("plugin", plugin::check),
     ("poll", poll::check),

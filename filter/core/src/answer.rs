@@ -14,6 +14,8 @@ use crate::discovery::Form;
 pub struct Caller {
     /// The first `If-None-Match` line.
     pub if_none_match: Option<Vec<u8>>,
+    /// The type under which a plain document in JSON suits it, `None` if none does.
+    pub plain_type: Option<&'static str>,
 }
 
 /// The head of a server's answer.
@@ -54,25 +56,32 @@ pub fn answer(head: Head<'_>, caller: &Caller, document: Option<&MergedDocument>
     if !head.makes_way() {
         return Answer::Pass;
     }
-    let form = match head.status {
-        // A server says that it lacks a group or version to who may ask for it, and to nobody else.
-        b"404" => Some(Form::Plain),
-        _ => Form::of(head.content_type).ok(),
-    };
-    match (document, form) {
-        (Some(document), Some(Form::Aggregated)) if !document.etag.is_empty() => {
+    match (document, caller.plain_type) {
+        (Some(document), _) if !document.etag.is_empty() && is_aggregated(head) => {
             aggregated(head, caller, document)
         }
-        (Some(document), Some(Form::Plain)) if document.etag.is_empty() => plain(document),
+        (Some(document), Some(media_type)) if document.etag.is_empty() && !is_aggregated(head) => {
+            plain(media_type, document)
+        }
         _ => not_now(),
     }
 }
 
+/// Whether it is aggregated discovery as text: JSON, or YAML, of which JSON is a part. A server says
+/// that it lacks a group or version (404) to who may ask for it, and to nobody else: that is plain.
+fn is_aggregated(head: Head<'_>) -> bool {
+    let parameters = |media_type: &[u8]| head.content_type.strip_prefix(media_type);
+    let of_yaml = parameters(b"application/yaml");
+    let as_json = of_yaml.map(|parameters| [b"application/json", parameters].concat());
+    let form = Form::of(as_json.as_deref().unwrap_or(head.content_type));
+    head.status == b"200" && form == Ok(Form::Aggregated)
+}
+
 /// Plain documents have no `ETag`, so there is nothing that a caller could have of them already.
-fn plain(document: &MergedDocument) -> Answer {
+fn plain(media_type: &str, document: &MergedDocument) -> Answer {
     let body = document.body.clone();
     let headers = vec![
-        ("content-type", Some("application/json".to_owned())),
+        ("content-type", Some(media_type.to_owned())),
         ("cache-control", Some("no-cache, private".to_owned())),
         ("content-encoding", None),
         ("x-content-type-options", None),
@@ -155,7 +164,10 @@ mod tests {
 
     fn asked(status: &str, content_type: &str, if_none_match: &str) -> Answer {
         let head = Head { status: status.as_bytes(), content_type: content_type.as_bytes() };
-        let caller = Caller { if_none_match: Some(if_none_match.into()) };
+        let caller = Caller {
+            if_none_match: Some(if_none_match.into()),
+            plain_type: Some("application/json"),
+        };
         answer(head, &caller, Some(&document()))
     }
 
@@ -189,29 +201,48 @@ mod tests {
     }
 
     #[test]
+    fn as_yaml_the_same_text_is_shown() {
+        let yaml = V2.replace("json", "yaml");
+        let Answer::Replace { status, headers, body } = asked("200", &yaml, "") else {
+            panic!("passed");
+        };
+        assert_eq!((status, &body), ("200", &document().body));
+        // It stays what the server says.
+        assert!(headers.iter().all(|(name, _)| *name != "content-type"));
+    }
+
+    #[test]
     fn a_plain_document_stands_in_for_what_a_server_has_and_for_what_it_lacks() {
         let document = MergedDocument { etag: String::new(), body: "{}".into() };
         for (status, content_type) in [("200", "application/json"), ("404", "text/plain")] {
-            let head = Head { status: status.as_bytes(), content_type: content_type.as_bytes() };
-            // There is no `ETag` to match.
-            let caller = Caller { if_none_match: Some("".into()) };
-            let Answer::Replace { status, headers, body } = answer(head, &caller, Some(&document))
-            else {
-                panic!("{status} passed");
-            };
-            assert_eq!((status, &*body), ("200", b"{}".as_slice()));
-            assert!(headers.contains(&("content-type", Some("application/json".to_owned()))));
+            for media_type in ["application/json", "application/yaml"] {
+                let head =
+                    Head { status: status.as_bytes(), content_type: content_type.as_bytes() };
+                // There is no `ETag` to match.
+                let caller =
+                    Caller { if_none_match: Some("".into()), plain_type: Some(media_type) };
+                let Answer::Replace { status, headers, body } =
+                    answer(head, &caller, Some(&document))
+                else {
+                    panic!("{status} passed");
+                };
+                assert_eq!((status, &*body), ("200", b"{}".as_slice()));
+                assert!(headers.contains(&("content-type", Some(media_type.to_owned()))));
+            }
         }
     }
 
     #[test]
     fn what_speaks_of_one_server_alone_never_passes() {
         let head = Head { status: b"200", content_type: V2.as_bytes() };
+        let plain = Head { status: b"200", content_type: b"application/vnd.kubernetes.protobuf" };
+        let of_plain = MergedDocument { etag: String::new(), body: "{}".into() };
         for other in [
             asked("200", "application/json", ""),
             asked("200", "", ""),
             asked("404", V2, ""),
             answer(head, &Caller::default(), None),
+            answer(plain, &Caller::default(), Some(&of_plain)),
         ] {
             assert!(matches!(other, Answer::Replace { status: "503", .. }), "{other:?}");
         }

@@ -87,7 +87,7 @@ impl<'a> Json<'a> {
 impl<'a> Fields<'a> {
     /// Takes a field out.
     pub(crate) fn take(&mut self, name: &str) -> Json<'a> {
-        match self.0.iter().position(|(found, _)| **found == *name) {
+        match self.0.iter().rposition(|(found, _)| **found == *name) {
             Some(at) => self.0.swap_remove(at).1,
             None => Json::Null,
         }

@@ -115,13 +115,23 @@ pub fn target<'a>(path: &'a [u8], accept: &str) -> Target<'a> {
     Target::Discovery(scope, form)
 }
 
-/// Whether a plain document may be answered in JSON, if perhaps as the second choice.
-pub fn accepts_json(accept: &str) -> bool {
-    let (media_type, _) = FORMATS[0];
-    let fits = |clause: &Clause<'_>| {
-        clause.converts_to().is_none() && clause.names(media_type) && clause.is_possible(true)
+/// The type under which a caller takes a plain document that is written in JSON, if perhaps as its
+/// second choice: JSON itself, or YAML, of which JSON is a part (YAML 1.2, section 1.3).
+pub fn takes_json_as(accept: &str) -> Option<&'static str> {
+    let clauses = clauses(accept);
+    let takes = |media_type: &str, is_pretty: bool| {
+        let fits = |clause: &Clause<'_>| {
+            clause.converts_to().is_none()
+                && clause.names(media_type)
+                && clause.is_possible(is_pretty)
+        };
+        accept.is_empty() || clauses.iter().any(fits)
     };
-    accept.is_empty() || clauses(accept).iter().any(fits)
+    let [(json, _), (yaml, _), _] = FORMATS;
+    [(json, true), (yaml, false)]
+        .into_iter()
+        .find(|(it, pretty)| takes(it, *pretty))
+        .map(|(it, _)| it)
 }
 
 impl Negotiation {

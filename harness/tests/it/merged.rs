@@ -251,12 +251,17 @@ async fn plain_discovery_shows_all_that_any_server_lists_in_a_servers_words() {
         let client = balancer.client(ADMIN_TOKEN, Protocol::Http2).unwrap();
         let merged = client.send(aggregated(root.path())).await.unwrap();
         for (path, expected) in plain_of(root, &merged.body).unwrap() {
-            for accept in ["", "application/json", "application/vnd.kubernetes.protobuf, */*"] {
+            let with_protobuf = "application/vnd.kubernetes.protobuf, */*";
+            for accept in ["", "application/json", with_protobuf, "application/yaml"] {
                 let request = Request::get(path.as_str()).header("accept", accept);
                 let answer = client.send(request).await.unwrap();
                 assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+                let content_type = answer.header("content-type");
+                let is_merged = answer.header("x-peerway-reason") == Some("merged");
+                let is_yaml = accept == "application/yaml";
+                assert!(!is_yaml || content_type == Some(accept), "{path}: {content_type:?}");
                 // One server has all of some: then it says it in the form that it likes best.
-                if answer.header("content-type") == Some("application/json") {
+                if content_type == Some("application/json") || (is_yaml && is_merged) {
                     let shown = without_hashes(answer.json().unwrap());
                     let why = answer.header("x-peerway-reason");
                     assert!(

@@ -118,3 +118,21 @@ fn the_profile_is_the_winning_clause_s() {
     assert_eq!(profile(&format!("application/json;{G},application/json;{G};profile=nopeer")), "");
     assert_eq!(profile("application/json"), "");
 }
+
+#[test]
+fn who_takes_json_or_yaml_takes_a_document_in_json() {
+    for (accept, expected) in [
+        ("", Some("application/json")),
+        ("*/*", Some("application/json")),
+        ("application/vnd.kubernetes.protobuf, application/json;q=0.1", Some("application/json")),
+        ("application/yaml, application/json", Some("application/json")),
+        ("application/yaml", Some("application/yaml")),
+        ("application/vnd.kubernetes.protobuf, application/yaml", Some("application/yaml")),
+        ("application/yaml;stream=watch", None),
+        ("application/vnd.kubernetes.protobuf", None),
+        ("application/json;as=Table;g=meta.k8s.io;v=v1", None),
+        ("text/html", None),
+    ] {
+        assert_eq!(takes_json_as(accept), expected, "{accept}");
+    }
+}

@@ -5,12 +5,16 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::discovery::DiscoveryError;
 use crate::merge::Text;
 use crate::merge::go_json;
+
+/// Most members of one object: each is compared with all others. The largest group-version of a
+/// kube-apiserver has some 200 paths.
+const MAX_MEMBERS: usize = 5_000;
 
 /// Each member's name, in the order of the document, and its value as JSON.
 struct Object<'a>(Vec<(Text<'a>, &'a RawValue)>);
@@ -94,9 +98,15 @@ impl<'de> Visitor<'de> for Members {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = object.next_entry()? {
-            members.push(member);
+        let mut members: Vec<(Text<'de>, &'de RawValue)> = Vec::new();
+        while let Some((name, value)) = object.next_entry::<Text<'_>, _>()? {
+            // Of a name that is there twice, the last one counts, as Go reads it.
+            let is_full = members.len() == MAX_MEMBERS;
+            match members.iter_mut().find(|(known, _)| **known == *name) {
+                Some((_, known)) => *known = value,
+                None if is_full => return Err(A::Error::custom("too many members")),
+                None => members.push((name, value)),
+            }
         }
         Ok(Object(members))
     }
@@ -127,9 +137,18 @@ mod tests {
     }
 
     #[test]
+    fn of_a_name_that_is_there_twice_the_last_one_counts() {
+        let twice = br#"{"paths":{"/a":1,"/a":2},"x":1,"paths":{"/b":3,"/b":4}}"#.as_slice();
+        let united = united(&[twice, br#"{"paths":{"/c":5}}"#]).unwrap();
+        assert_eq!(String::from_utf8(united).unwrap(), r#"{"paths":{"/b":4,"/c":5},"x":1}"#);
+    }
+
+    #[test]
     fn what_is_no_document_is_an_error() {
         let document = br#"{"paths":{"/a":{}}}"#.as_slice();
-        for odd in [b"".as_slice(), b"[]", b"{\"paths\":[]}", b"\xff", b"{\"paths\""] {
+        let many: Vec<_> = (0..=MAX_MEMBERS).map(|at| format!(r#""{at}":1"#)).collect();
+        let many = format!("{{{}}}", many.join(","));
+        for odd in [many.as_bytes(), b"", b"[]", b"{\"paths\":[]}", b"\xff", b"{\"paths\""] {
             assert!(united(&[document, odd]).is_err(), "{}", odd.escape_ascii());
         }
     }
