@@ -29,36 +29,43 @@ pub(crate) async fn measure(plan: &Plan, pki: &Pki) -> Result<Memory> {
 }
 
 async fn at_rest(pki: &Pki) -> Result<Vec<AtRest>> {
-    let base = documents::of("1.36.3")?;
     let folder = tempfile::tempdir().context("no temporary folder")?;
     let mut descriptions = Vec::new();
-    for (crds, names) in SIZES {
-        let documents = documents::with_crds(&base, crds)?;
-        descriptions.extend(names.iter().map(|&name| Description {
-            name,
-            documents: Some(documents.clone()),
-            knows_the_new_api: false,
-        }));
+    for size in &SIZES {
+        for (at, name) in size.names.into_iter().enumerate() {
+            let version = if size.differ && at == 0 { "1.37.2" } else { "1.36.3" };
+            // The older one has a resource that the newer one lacks, too.
+            let crds = if size.differ { size.crds + at } else { size.crds };
+            let documents = documents::with_crds(&documents::of(version)?, crds)?;
+            let documents = Some(documents);
+            descriptions.push(Description { name, documents, knows_the_new_api: false });
+        }
     }
     let servers = FastServers::start(folder.path(), pki, descriptions).await?;
     let mut measured = Vec::new();
     for workers in [2, 8] {
-        for (plain, crds, names) in [(true, 0, SIZES[0].1)]
-            .into_iter()
-            .chain(SIZES.map(|(crds, names)| (false, crds, names)))
-        {
-            let what = if plain { "Envoy without a filter" } else { "Peerway" };
+        let [smallest, ..] = &SIZES;
+        let alone = ("Envoy without a filter", smallest);
+        let with_peerway = |size: &'static Size| match size.differ {
+            false => ("Peerway", size),
+            true => ("Peerway, each server lacks some", size),
+        };
+        for (what, size) in [alone].into_iter().chain(SIZES.iter().map(with_peerway)) {
+            let crds = size.crds;
             screen::progress(&format!("memory: {what}, {crds} CRDs, {workers} workers"));
-            let builder = Builder::of(servers.named(&names), pki).bare().workers(workers);
-            let builder = if plain { builder.plain() } else { builder };
+            let builder = Builder::of(servers.named(&size.names), pki).bare().workers(workers);
+            let is_plain = what == alone.0;
+            let builder = if is_plain { builder.plain() } else { builder };
             let mut balancer = builder.start().await?;
-            if !plain {
+            if !is_plain {
                 balancer.all_confirmed().await?;
             }
             for _ in 0..workers * 2 {
                 let client = balancer.client(ADMIN_TOKEN, Protocol::Http2)?;
                 for _ in 0..REQUESTS_EACH {
                     client.get(OLD_API).await?;
+                    let discovery = Request::get("/apis").header("accept", AGGREGATED);
+                    client.send(discovery).await?;
                 }
             }
             // Some polls, so that what they need is there.
@@ -160,9 +167,22 @@ async fn open(client: Client, path: &'static str, count: usize) -> Result<Vec<Li
     Ok(watches)
 }
 
-/// (CRDs, the servers that list them).
-const SIZES: [(usize, [&str; 2]); 3] =
-    [(0, ["none-1", "none-2"]), (1_000, ["some-1", "some-2"]), (5_000, ["many-1", "many-2"])];
+/// Two servers of this size.
+struct Size {
+    crds: usize,
+    names: [&'static str; 2],
+    /// Whether each has something that the other lacks, so that discovery is merged.
+    differ: bool,
+}
+
+const SIZES: [Size; 5] = [
+    Size { crds: 0, names: ["none-1", "none-2"], differ: false },
+    Size { crds: 1_000, names: ["some-1", "some-2"], differ: false },
+    Size { crds: 1_000, names: ["some-new", "some-old"], differ: true },
+    Size { crds: 5_000, names: ["many-1", "many-2"], differ: false },
+    Size { crds: 5_000, names: ["many-new", "many-old"], differ: true },
+];
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 const REQUESTS_EACH: usize = 20;
 const SETTLED: Duration = Duration::from_secs(2);
 const POLLED: [&str; 20] = [
