@@ -16,13 +16,19 @@ pub(crate) fn check(data: &[u8]) {
             content_type: Some(content_type),
             retry_after: None,
         });
-        let expected: &[u8] = if found == Look::TurnedAway { b"429" } else { b"404" };
-        assert!(found == Look::Answer || status == expected, "{found:?}");
+        let expected: &[u8] = match found {
+            Look::TurnedAway => b"429",
+            Look::Refused => b"403",
+            Look::ReadBody | Look::NotKnown => b"404",
+            Look::Answer => status,
+        };
+        assert_eq!(status, expected, "{found:?}");
         let of_404 = matches!(found, Look::ReadBody | Look::NotKnown);
         assert!(!of_404 || is_head == (found == Look::NotKnown));
         let without =
             Head { is_head, status, content_length: None, content_type: None, retry_after: None };
-        assert_eq!(look(without), Look::Answer);
+        let of_status = if status == b"403" { Look::Refused } else { Look::Answer };
+        assert_eq!(look(without), of_status);
     }
     let words = says_not_known(body.get(..MAX_BODY_BYTES as usize).unwrap_or(body));
     assert!(!words || says_not_known(body));
