@@ -3,189 +3,16 @@
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+mod world;
+
 use super::*;
-use crate::request::{Api, Scope};
+use crate::openapi::{REREAD_MS, ROOT};
+use crate::request::{Api, Form, Scope};
 use crate::servers::ServerSet;
+use crate::serving_map::page_key;
 use crate::snapshot;
-
-const AGGREGATED: &[u8] = b"application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-const CORE: &str = r#"{"kind":"APIGroupDiscoveryList","items":[{"metadata":{},"versions":[{"version":"v1","resources":[{"resource":"pods","verbs":[]}]}]}]}"#;
-
-fn named(resources: &[&str]) -> String {
-    let resources: Vec<_> = resources
-        .iter()
-        .map(|name| format!(r#"{{"resource":"{name}","verbs":["get"]}}"#))
-        .collect();
-    format!(
-        r#"{{"kind":"APIGroupDiscoveryList","items":[{{"metadata":{{"name":"g"}},"versions":[{{"version":"v1","resources":[{}]}}]}}]}}"#,
-        resources.join(",")
-    )
-}
-
-/// What a server does when it is asked.
-#[derive(Clone)]
-enum Behavior {
-    Serves(Vec<&'static str>),
-    Dead,
-    /// Answers nothing in time.
-    Frozen,
-    /// Good `/readyz`, this status on discovery.
-    Refuses(u16),
-    RefusesAll(u16),
-    Garbage,
-    /// Only plain discovery.
-    Plain(Vec<&'static str>),
-    /// This document of the named groups.
-    Named(&'static str),
-}
-
-/// Servers, a poller, and what workers and other VMs would see.
-struct World {
-    servers: Vec<Behavior>,
-    poller: Poller,
-    now_ms: u64,
-    map: Option<Vec<u8>>,
-    status: Vec<u8>,
-    documents: Vec<Option<Vec<u8>>>,
-    asked: Vec<(usize, String, Option<String>)>,
-}
-
-fn config(count: usize) -> Fetcher {
-    let server = |at| Server { name: format!("s{at}"), address: format!("127.0.0.1:{at}") };
-    Fetcher {
-        servers: (0..count).map(server).collect(),
-        cluster: "fetch".into(),
-        authority: "kubernetes.default.svc".into(),
-        poll_interval_ms: 1_000,
-        probe_timeout_ms: 1_000,
-        discovery_timeout_ms: 10_000,
-    }
-}
-
-impl World {
-    fn new(servers: Vec<Behavior>) -> Self {
-        let poller = Poller::resume(config(servers.len()), &Status::default(), |_| None);
-        let documents = vec![None; servers.len()];
-        let (map, status, asked) = (None, Vec::new(), Vec::new());
-        Self { servers, poller, now_ms: 1_000, map, status, documents, asked }
-    }
-
-    /// One poll interval, all questions answered at once.
-    fn poll(&mut self) -> &mut Self {
-        self.tick_after(1_000)
-    }
-
-    /// A tick so many milliseconds later, all questions answered at once.
-    fn tick_after(&mut self, later_ms: u64) -> &mut Self {
-        self.asked.clear();
-        self.now_ms += later_ms;
-        let mut effects = self.poller.handle(Event::Tick, self.now_ms);
-        while !effects.is_empty() {
-            let mut next = Vec::new();
-            for effect in effects {
-                next.extend(self.carry_out(effect));
-            }
-            effects = next;
-        }
-        self
-    }
-
-    fn carry_out(&mut self, effect: Effect) -> Vec<Effect> {
-        match effect {
-            Effect::Ask { call, path, if_none_match, .. } => {
-                self.asked.push((call.server, path.clone(), if_none_match.clone()));
-                let (status, content_type, body) = self.servers[call.server].answer(&path);
-                let etag = format!("\"{}\"", body.len());
-                let aggregated = content_type == AGGREGATED;
-                let unchanged = aggregated && if_none_match.as_ref() == Some(&etag);
-                let answer = Answer {
-                    status: if unchanged { 304 } else { status },
-                    content_type,
-                    etag: if aggregated { etag.as_bytes() } else { b"" },
-                    body: body.as_bytes(),
-                    body_bytes: body.len(),
-                };
-                return self.poller.handle(Event::Reply(call, answer), self.now_ms);
-            }
-            Effect::Publish(_, bytes) => self.map = Some(bytes),
-            Effect::SaveStatus => self.status = self.poller.status().to_bytes(),
-            Effect::SaveDocument(at) => {
-                let (_, document) = self.poller.document(at).unwrap();
-                self.documents[at] = Some(document.to_bytes());
-            }
-            Effect::PublishDocument(..) | Effect::Renew(_) | Effect::Count(..) | Effect::Log(_) => {
-            }
-        }
-        Vec::new()
-    }
-
-    /// The VM that polled is gone; another goes on with what it left.
-    fn hand_over(&mut self) -> &mut Self {
-        let status = Status::from_bytes(self.status.clone()).unwrap();
-        let config = config(self.servers.len());
-        let places: Vec<_> = config.servers.iter().map(|server| server.address.clone()).collect();
-        self.poller = Poller::resume(config, &status, |server| {
-            let at = places.iter().position(|address| *address == server.address)?;
-            Document::from_bytes(self.documents[at].clone()?)
-        });
-        self
-    }
-
-    fn listing(&self, resource: &str) -> Vec<usize> {
-        let map = snapshot::decode(self.map.clone().unwrap(), &self.poller.config.servers).unwrap();
-        let resource = resource.as_bytes();
-        let listing = map.listing(&Api { group: b"g", version: b"v1", resource, subresource: b"" });
-        listing.iter().map(|id| id.index()).collect()
-    }
-
-    fn confirmed(&self) -> ServerSet {
-        snapshot::decode(self.map.clone().unwrap(), &self.poller.config.servers).unwrap().confirmed
-    }
-
-    fn standing(&self, at: usize) -> Standing {
-        self.poller.servers[at].record.standing()
-    }
-}
-
-impl Behavior {
-    fn answer(&self, path: &str) -> (u16, &'static [u8], String) {
-        let json: &[u8] = b"application/json";
-        match (self, path) {
-            (Self::Dead, _) => (0, b"", String::new()),
-            (Self::Frozen, _) => (504, b"text/plain", "upstream request timeout".into()),
-            (Self::RefusesAll(status), _) => (*status, json, String::new()),
-            (_, "/readyz") => (200, b"text/plain", "ok".into()),
-            (_, "/version") => (200, json, r#"{"gitVersion":"v1.36.3"}"#.into()),
-            (Self::Refuses(status), _) => (*status, json, "{}".into()),
-            (Self::Garbage, _) => (200, AGGREGATED, "{\"kind\":".into()),
-            (Self::Named(document), "/apis") => (200, AGGREGATED, (*document).into()),
-            (Self::Serves(_) | Self::Named(_), "/api") => (200, AGGREGATED, CORE.into()),
-            (Self::Serves(resources), "/apis") => (200, AGGREGATED, named(resources)),
-            (Self::Plain(_), "/api") => {
-                (200, json, r#"{"kind":"APIVersions","versions":["v1"]}"#.into())
-            }
-            (Self::Plain(_), "/apis") => {
-                let groups = r#"{"kind":"APIGroupList","groups":[{"name":"g","versions":[{"version":"v1"},{"version":"v9"}]}]}"#;
-                (200, json, groups.into())
-            }
-            (Self::Plain(_), "/api/v1") => {
-                (200, json, r#"{"kind":"APIResourceList","resources":[{"name":"pods"}]}"#.into())
-            }
-            (Self::Plain(resources), "/apis/g/v1") => {
-                let names: Vec<_> =
-                    resources.iter().map(|name| format!(r#"{{"name":"{name}"}}"#)).collect();
-                (
-                    200,
-                    json,
-                    format!(r#"{{"kind":"APIResourceList","resources":[{}]}}"#, names.join(",")),
-                )
-            }
-            _ => (404, json, "{}".into()),
-        }
-    }
-}
-
-use Behavior::{Dead, Frozen, Garbage, Named, Plain, Refuses, RefusesAll, Serves};
+use world::Behavior::{Dead, Frozen, Garbage, Named, Plain, Refuses, RefusesAll, Serves};
+use world::World;
 
 #[test]
 fn what_each_server_lists_is_published() {
@@ -443,4 +270,32 @@ fn a_clock_that_is_set_back_does_not_stop_the_polling() {
     world.now_ms = 10;
     world.poll();
     assert!(!world.asked.is_empty());
+}
+
+#[test]
+fn openapi_is_read_while_no_server_has_everything() {
+    let mut world = World::new(vec![Serves(vec!["a"]), Serves(vec!["a"])]);
+    let asked = |world: &World| {
+        let openapi = world.asked.iter().filter(|(_, path, _)| path.starts_with(ROOT));
+        openapi.map(|(at, path, _)| (*at, path.len() > ROOT.len())).collect::<Vec<_>>()
+    };
+    world.poll().poll();
+    assert_eq!(asked(&world), []);
+    world.servers = vec![Serves(vec!["a", "b"]), Serves(vec!["a", "c"])];
+    world.poll().poll();
+    assert_eq!(asked(&world), [(0, false), (1, false), (0, true), (1, true)]);
+    let body = |world: &World, scope, form| {
+        String::from_utf8(world.merged[&page_key(scope, form)].body.to_vec()).unwrap()
+    };
+    let united = body(&world, Scope::GroupVersion(b"g", b"v1"), Form::OpenApi);
+    assert_eq!(united, r#"{"paths":{"/a-b":{},"/a-c":{}}}"#);
+    let index = body(&world, Scope::Cluster, Form::OpenApiIndex);
+    assert!(index.contains("/openapi/v3/apis/g/v1?hash="), "{index}");
+    world.poll();
+    assert_eq!(asked(&world), []);
+    world.tick_after(REREAD_MS);
+    assert_eq!(asked(&world), [(0, false), (1, false)], "what did not change is not read again");
+    world.servers[0] = Dead;
+    world.poll().poll();
+    assert!(body(&world, Scope::Cluster, Form::OpenApiIndex).contains("?hash=a-c"), "the other's");
 }
