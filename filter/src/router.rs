@@ -156,8 +156,9 @@ impl Router {
         host::choose_route_again();
         // Behind a connection through the server, somebody else's 404 means something else; and of a
         // document that is merged, each server may know nothing.
-        if let Decision::Peers(Peers { once: false, order, gone, .. }) = decision {
-            let list = destinations(order, &self.config.servers);
+        if let Decision::Peers(Peers { once: false, order, gone, unasked, .. }) = decision {
+            let list: Vec<_> = order.iter().copied().chain(unasked.iter()).collect();
+            let list = destinations(&list, &self.config.servers);
             host::set_filter_state(witness::LIST, list.as_bytes());
             if !gone.is_empty() {
                 let gone: Vec<_> = gone.iter().collect();

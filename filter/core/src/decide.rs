@@ -99,6 +99,9 @@ pub struct Peers {
     pub order: Vec<ServerId>,
     /// Those of them that are gone, as far as is known: should one be back, it may be starting.
     pub gone: ServerSet,
+    /// Who may list it too, and is silent: not asked, since it would keep the caller waiting. Without
+    /// its word no 404 is true.
+    pub unasked: ServerSet,
     /// Whether a confirmed server lists the API, so that the server need not look further itself.
     pub stamp: bool,
     /// Whether the request must not be sent again once it was written (design decision D12).
@@ -132,7 +135,8 @@ pub fn decide(
     let once = matches!(target, Target::Resource(api) if api.connects_through());
     let everyone = |reason| {
         let order = in_order(&[all], Front::Twice, turn);
-        let peers = Peers { order, gone: ServerSet::EMPTY, stamp: false, once, reason };
+        let (gone, unasked) = (ServerSet::EMPTY, ServerSet::EMPTY);
+        let peers = Peers { order, gone, unasked, stamp: false, once, reason };
         Decision::Peers(peers)
     };
     let map = match knowledge {
@@ -170,7 +174,10 @@ fn resource(api: &Api<'_>, map: &ServingMap, all: ServerSet, turn: usize) -> Dec
     let may_list = listing.or(map.unread).without(map.confirmed);
     let second = may_list.and(reachable);
     let third = reachable.without(first).without(second);
-    let last = may_list.without(reachable).and(all);
+    let away = may_list.without(reachable).and(all);
+    // Somebody has to be asked.
+    let unasked = if reachable.is_empty() { ServerSet::EMPTY } else { away.and(map.silent) };
+    let last = away.without(unasked);
     let reason = match (first.is_empty(), listing.is_empty()) {
         (false, _) => Reason::ListedBySome,
         (true, false) => Reason::ListedByUnconfirmed,
@@ -183,7 +190,7 @@ fn resource(api: &Api<'_>, map: &ServingMap, all: ServerSet, turn: usize) -> Dec
         _ => Front::Twice,
     };
     let order = in_order(&[first, second, third, last], front, turn);
-    Decision::Peers(Peers { order, gone: last, stamp: !first.is_empty(), once, reason })
+    Decision::Peers(Peers { order, gone: last, unasked, stamp: !first.is_empty(), once, reason })
 }
 
 /// A server that has less than another must not answer for the cluster, also not as a fallback: what
@@ -198,6 +205,7 @@ fn discovery(
     let peers = |tiers: &[ServerSet], known, reason| Peers {
         order: in_order(tiers, Front::of(known), turn),
         gone: ServerSet::EMPTY,
+        unasked: ServerSet::EMPTY,
         stamp: false,
         once: false,
         reason,
@@ -254,7 +262,8 @@ fn openapi(scope: Scope<'_>, form: Form, map: &ServingMap, all: ServerSet) -> Op
         if is_merged && form == Form::OpenApiIndex { map.confirmed.and(all) } else { fullest };
     let order = in_order(&[first, rest.without(first)], Front::of(rest), 0);
     let reason = if is_merged { Reason::Merged } else { Reason::FullestServer };
-    let peers = Peers { order, gone: ServerSet::EMPTY, stamp: false, once: false, reason };
+    let (gone, unasked) = (ServerSet::EMPTY, ServerSet::EMPTY);
+    let peers = Peers { order, gone, unasked, stamp: false, once: false, reason };
     Some(if is_merged { Decision::Merged(peers) } else { Decision::Peers(peers) })
 }
 

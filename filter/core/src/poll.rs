@@ -128,6 +128,7 @@ impl Poller {
                 ready: false,
                 probing: false,
                 late: None,
+                silent: false,
                 refused: 0,
                 next_probe_ms: 0,
                 reading: None,
@@ -238,8 +239,9 @@ impl Poller {
         let Some(server) = self.servers.get_mut(at) else {
             return;
         };
-        let before = server.record.standing();
+        let (before, was_silent) = (server.record.standing(), server.silent);
         effects.push(Effect::Count(at, server.probed(status, now_ms)));
+        let changed = server.silent != was_silent;
         let is_there = !matches!(server.record.standing(), Standing::Late | Standing::Gone);
         if is_there {
             if server.record.version.is_empty() || before == Standing::Gone {
@@ -247,7 +249,7 @@ impl Poller {
             }
             self.start_reading(at, now_ms, effects);
         }
-        self.after_change(at, before, false, effects);
+        self.after_change(at, before, changed, effects);
     }
 
     fn start_reading(&mut self, at: usize, now_ms: u64, effects: &mut Vec<Effect>) {

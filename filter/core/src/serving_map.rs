@@ -64,6 +64,9 @@ pub struct Rows {
     pub unknown: ServerSet,
     /// Servers of which no document was ever read: they may list anything.
     pub unread: ServerSet,
+    /// Of the servers that are gone, those that were late for too long and gave no sign of life since:
+    /// frozen, or out of reach. Not known to [`build`].
+    pub silent: ServerSet,
     /// `group/version/resource/subresource` and who lists it.
     pub apis: Vec<(String, ServerSet)>,
     /// `` (the cluster), `group/` or `group/version`, and the confirmed servers that list the most
@@ -220,6 +223,8 @@ pub struct ServingMap {
     pub unknown: ServerSet,
     /// As in [`Rows::unread`].
     pub unread: ServerSet,
+    /// As in [`Rows::silent`].
+    pub silent: ServerSet,
     /// As in [`Rows::pages`]; few, and mostly none.
     pub pages: Vec<(PageKey, Page)>,
     apis: HashTable<Row>,
@@ -241,7 +246,8 @@ impl ServingMap {
         scopes: usize,
     ) -> Self {
         let (apis, scopes) = (HashTable::with_capacity(apis), HashTable::with_capacity(scopes));
-        Self { confirmed, unknown, unread, pages: Vec::new(), apis, scopes }
+        let (silent, pages) = (ServerSet::EMPTY, Vec::new());
+        Self { confirmed, unknown, unread, silent, pages, apis, scopes }
     }
 
     /// Adds a row of [`Rows::apis`].

@@ -37,6 +37,8 @@ struct Map {
     scopes: Vec<Row>,
     #[prost(message, repeated, tag = "7")]
     pages: Vec<PageRow>,
+    #[prost(fixed64, tag = "8")]
+    silent: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -110,6 +112,7 @@ pub fn encode(servers: &[Server], rows: &Rows) -> Vec<u8> {
         apis: to_rows(&rows.apis),
         scopes: to_rows(&rows.scopes),
         pages: rows.pages.iter().map(to_page).collect(),
+        silent: rows.silent.to_bits(),
     };
     sealed(FORMAT, &message.encode_to_vec())
 }
@@ -131,6 +134,7 @@ pub fn decode(bytes: Vec<u8>, servers: &[Server]) -> Result<ServingMap, Snapshot
     let page = |row: PageRow| {
         (row.key.to_vec(), Page { own: ServerSet::from_bits(row.own), merged: row.merged })
     };
+    serving_map.silent = ServerSet::from_bits(map.silent);
     serving_map.pages = map.pages.into_iter().map(page).collect();
     Ok(serving_map)
 }
@@ -196,6 +200,7 @@ mod tests {
             ],
             pages: [(page_key(Scope::Named, Form::Aggregated), page())].into(),
             ghosts: [].into(),
+            silent: [3].into_iter().collect(),
         };
         encode(&servers(), &rows)
     }
@@ -212,6 +217,7 @@ mod tests {
         assert_eq!(map.page(Scope::Named, Form::Aggregated), Some(&page()));
         assert_eq!(map.page(Scope::Core, Form::Aggregated), None);
         assert_eq!((map.confirmed.len(), map.unknown.len(), map.unread.len()), (2, 0, 1));
+        assert_eq!(map.silent.to_bits(), 8);
     }
 
     #[test]

@@ -79,6 +79,8 @@ impl Plane {
         };
         let views: Vec<_> = self.servers.iter().map(view).collect();
         let mut rows = build(&views);
+        let places = self.servers.iter().enumerate();
+        rows.silent = places.filter(|(_, (.., it))| it == "silent").map(|(at, _)| at).collect();
         for (root, at) in [(Root::Core, 0), (Root::Named, 1)] {
             let mut sources = Vec::new();
             for (name, version, standing) in &self.servers {
@@ -100,7 +102,7 @@ fn standing(name: &str) -> Standing {
         "confirmed" => Standing::Confirmed,
         "unknown" => Standing::Unknown,
         "late" => Standing::Late,
-        "gone" => Standing::Gone,
+        "gone" | "silent" => Standing::Gone,
         other => panic!("standing {other}"),
     }
 }

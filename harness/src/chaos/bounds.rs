@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::record::{Class, Kind, Seen};
+use super::play::GONE_AFTER;
+use super::record::{Class, Condition, Kind, Mark, Seen};
 use super::scenario::Manner;
 use super::stage::Outcome;
 
@@ -13,7 +14,7 @@ impl Outcome {
     pub fn broken_promises(&self, manner: Manner) -> Vec<String> {
         let mut first: BTreeMap<String, (usize, &Seen)> = BTreeMap::new();
         for seen in &self.seen {
-            if let Some(promise) = broken_by(seen, manner) {
+            if let Some(promise) = broken_by(seen, manner, self.is_hidden(seen)) {
                 first.entry(promise.to_owned()).or_insert((0, seen)).0 += 1;
             }
         }
@@ -31,6 +32,13 @@ impl Outcome {
         broken
     }
 
+    /// Whether a server may have had it that was silent, and not known to be.
+    fn is_hidden(&self, seen: &Seen) -> bool {
+        let away = |mark: &&Mark| matches!(mark.server, Some((_, Condition::Away(_))));
+        let mut silences = self.marks.iter().filter(away);
+        silences.any(|mark| mark.at < seen.at + seen.took && seen.at < mark.at + GONE_AFTER)
+    }
+
     /// How many answers of a kind, to requests for a class.
     pub fn count(&self, class: Class, kind: Kind) -> usize {
         self.seen.iter().filter(|seen| seen.class == class && seen.kind == kind).count()
@@ -38,7 +46,7 @@ impl Outcome {
 }
 
 /// The promise that an answer breaks.
-fn broken_by(seen: &Seen, manner: Manner) -> Option<&'static str> {
+fn broken_by(seen: &Seen, manner: Manner, is_hidden: bool) -> Option<&'static str> {
     if manner == Manner::Outage && seen.kind != Kind::FalseNotFound {
         return None;
     }
@@ -60,6 +68,8 @@ fn broken_by(seen: &Seen, manner: Manner) -> Option<&'static str> {
         Kind::Silent if may_come_back && seen.client == "kube-rs" => None,
         Kind::Silent => Some("no request hangs"),
         Kind::ComeBack if !may_come_back => Some("what can be served is served"),
+        // In flight to a frozen server it ends with the keepalive's time.
+        Kind::ComeBack if is_hidden => None,
         Kind::ComeBack if seen.took > TOLD_WITHIN * PATIENCE && seen.client == "probe" => {
             Some("what cannot be served is answered 503 at once")
         }

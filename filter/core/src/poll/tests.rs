@@ -132,6 +132,30 @@ fn a_server_that_was_gone_and_refuses_is_not_back_before_it_does_so_several_time
 }
 
 #[test]
+fn a_server_that_was_late_for_too_long_is_silent_until_it_gives_a_sign_of_life() {
+    let mut world = World::new(vec![Serves(vec!["a"]), Serves(vec!["a"])]);
+    world.poll();
+    for (then, expected) in [
+        (Dead, false),
+        (RefusesAll(503), false),
+        (Serves(vec!["a"]), false),
+        (Frozen, false),
+        (Frozen, false),
+        (Frozen, true),
+        // Its connection has ended, and no other can be made.
+        (RefusesAll(503), true),
+        (Dead, true),
+        (RefusesAll(500), false),
+        (Frozen, true),
+        (Serves(vec!["a"]), false),
+    ] {
+        world.servers[1] = then;
+        world.poll();
+        assert_eq!(world.silent().contains(1), expected);
+    }
+}
+
+#[test]
 fn a_vm_that_takes_over_reads_a_late_server_again() {
     let mut world = World::new(vec![Serves(vec!["a"]), Serves(vec!["a"])]);
     world.poll();

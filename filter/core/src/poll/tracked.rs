@@ -25,6 +25,8 @@ pub(super) struct Tracked {
     pub(super) probing: bool,
     /// How it stood before its first late probe, and how many there were in a row.
     pub(super) late: Option<(Standing, u32)>,
+    /// Whether it is gone because it was late for too long, and gave no sign of life since.
+    pub(super) silent: bool,
     /// How often in a row the fetcher was not let in to `/readyz`.
     pub(super) refused: u32,
     pub(super) next_probe_ms: u64,
@@ -80,6 +82,9 @@ impl Tracked {
         if now == Standing::Gone {
             self.reading = None;
         }
+        // Of a connection that cannot be made, Envoy says 503 by itself.
+        let is_no_sign = matches!(status, 0 | UNREACHABLE | TIMED_OUT);
+        self.silent = now == Standing::Gone && is_no_sign && (self.silent || status == TIMED_OUT);
         self.record.set_standing(now);
         match status {
             200 => Look::Ready,
@@ -149,6 +154,8 @@ impl Tracked {
 
 /// Envoy's own answer when there was none in time. A kube-apiserver has no reason to say it of itself.
 const TIMED_OUT: u16 = 504;
+/// Envoy's own answer when there was no connection, or a server's that is not ready.
+const UNREACHABLE: u16 = 503;
 
 /// `gitVersion` of a `/version` answer; empty when there is none.
 pub(super) fn version_of(answer: &Answer<'_>) -> String {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use hyper::StatusCode;
 use hyper::header::ETAG;
 use peerway_harness::client::{Client, Protocol};
@@ -31,9 +31,11 @@ enum Effect {
     Kept(&'static str),
     /// The same, and it is gone.
     Gone(&'static str),
+    /// The same, and it is not asked any more.
+    Silent(&'static str),
 }
 
-use Effect::{Gone, Kept, Read};
+use Effect::{Gone, Kept, Read, Silent};
 
 /// Of both roots of discovery.
 fn of_discovery() -> Vec<(&'static str, Fault, Effect)> {
@@ -68,7 +70,7 @@ fn of_readyz() -> Vec<(&'static str, Fault, Effect)> {
         ("/readyz 500", status(500), Gone("/readyz: status 500")),
         ("/readyz 503", status(503), Gone("/readyz: status 503")),
         ("/readyz, no answer", Fault::Cut, Gone("/readyz: status 503")),
-        ("/readyz hanging", Fault::Hang, Gone("/readyz: no answer in time")),
+        ("/readyz hanging", Fault::Hang, Silent("/readyz: no answer in time")),
     ]
 }
 
@@ -160,7 +162,7 @@ impl Rig<'_> {
             match effect {
                 Read => c["state"] == "confirmed" && known(c) != *before,
                 Kept(problem) => c["state"] == "confirmed" && has(problem),
-                Gone(problem) => c["state"] == "gone" && has(problem),
+                Gone(problem) | Silent(problem) => c["state"] == "gone" && has(problem),
             }
         };
         let c = self.listener.wait_for("c", &format!("{effect:?}"), SOON, reached).await?;
@@ -168,10 +170,11 @@ impl Rig<'_> {
         Ok(())
     }
 
-    /// What it alone has comes from it, and what all have is left alone while it is not gone.
+    /// What it alone has comes from it while it gives any sign of life, and what all have is left
+    /// alone while it is not gone.
     async fn serves(&self, effect: Effect) -> Result<()> {
         let [pods, _] = EVERYBODYS;
-        let expected = matches!(effect, Gone(_)).then_some("listed-by-some");
+        let expected = matches!(effect, Gone(_) | Silent(_)).then_some("listed-by-some");
         let is_left_alone = async || {
             let answer = self.client.get(pods).await;
             answer.is_ok_and(|answer| answer.header("x-peerway-reason") == expected)
@@ -179,8 +182,11 @@ impl Rig<'_> {
         // A worker takes a new map on its next tick.
         wait_until(&format!("{expected:?} for {pods}"), SOON, is_left_alone).await?;
         let its_own = self.client.get(THE_THIRDS).await?;
-        ensure!(its_own.json()?["server"] == "c", "{}", its_own.text());
-        Ok(())
+        match effect {
+            Silent(_) => super::asks_to_come_back(&its_own),
+            _ if its_own.json()?["server"] == "c" => Ok(()),
+            _ => bail!("{}", its_own.text()),
+        }
     }
 }
 

@@ -145,6 +145,10 @@ impl World {
         snapshot::decode(self.map.clone().unwrap(), &self.poller.config.servers).unwrap().confirmed
     }
 
+    pub(super) fn silent(&self) -> ServerSet {
+        snapshot::decode(self.map.clone().unwrap(), &self.poller.config.servers).unwrap().silent
+    }
+
     pub(super) fn standing(&self, at: usize) -> Standing {
         self.poller.servers[at].record.standing()
     }
