@@ -1,7 +1,8 @@
-//! A content type, then a plain discovery document -> group-versions to ask for, or resources.
+//! A content type, then a plain discovery document -> group-versions to ask for, or resources;
+//! and APIServices.
 
 use peerway_core::discovery::{
-    Form, GroupVersion, Reading, Root, read_group_versions, read_resources,
+    Form, GroupVersion, Reading, Root, read_api_services, read_group_versions, read_resources,
 };
 use peerway_core::request::{self, Scope, Target, decoded_path};
 
@@ -11,6 +12,7 @@ pub(crate) fn check(data: &[u8]) {
     let ([content_type], body) = lines(data);
     // A form or an error that shows what it was.
     let _ = Form::of(content_type).map_err(|error| error.to_string());
+    let _ = read_api_services(body).map_err(|error| error.to_string());
     for root in [Root::Core, Root::Named] {
         for gv in read_group_versions(root, body).iter().flatten() {
             let path = gv.path();

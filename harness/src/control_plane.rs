@@ -25,6 +25,7 @@ pub use aggregated::AGGREGATED;
 pub use ask::Answer;
 pub use builder::Builder;
 pub use components::fake_node;
+pub use flags::FETCHER_GROUP;
 
 mod aggregated;
 mod ask;

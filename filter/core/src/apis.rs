@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::discovery::GroupVersion;
 use crate::sorted;
 
 /// Most APIs that one server may list. Bounds memory and time whatever a server sends; a cluster
@@ -17,7 +18,8 @@ pub const MAX_APIS: usize = 100_000;
 pub enum Origin {
     /// Compiled into the server, or not known to be otherwise.
     BuiltIn,
-    /// Defined by an object in etcd (a CRD), so that every server of the cluster knows it.
+    /// Defined by an object in etcd (a CRD, or the APIService of an aggregated API), so that every
+    /// server of the cluster knows it.
     Shared,
 }
 
@@ -73,6 +75,21 @@ impl Apis {
         self.0.iter().map(|(key, origin)| (key.as_str(), *origin))
     }
 
+    /// Takes what is listed of these group-versions for defined by objects in etcd. Returns whether
+    /// that was new of any.
+    pub fn share(&mut self, group_versions: &[GroupVersion]) -> bool {
+        let mut is_new = false;
+        for GroupVersion { group, version } in group_versions {
+            let prefix = format!("{group}/{version}/");
+            let of_it = self.0.range_mut(prefix.clone()..);
+            for (_, origin) in of_it.take_while(|(key, _)| key.starts_with(&prefix)) {
+                is_new |= *origin != Origin::Shared;
+                *origin = Origin::Shared;
+            }
+        }
+        is_new
+    }
+
     /// Takes over from `old` what belongs to a group for which `keeps` holds.
     pub fn keep_from(&mut self, old: &Apis, keeps: impl Fn(&str) -> bool) {
         for (key, origin) in old.iter().filter(|(key, _)| keeps(group_of(key))) {
@@ -124,5 +141,16 @@ mod tests {
         let mut new = Apis::default();
         new.keep_from(&old, |group| group == "batch");
         assert!(new.contains("batch/v1/jobs/") && new.len() == 1);
+    }
+
+    #[test]
+    fn exactly_what_is_listed_of_a_group_version_is_shared() {
+        let keys = ["g/v1/a/", "g/v1/a/status", "g/v10/a/", "gg/v1/a/"];
+        let mut apis: Apis =
+            keys.map(|key| (key.to_owned(), Origin::BuiltIn)).into_iter().collect();
+        let gv = [GroupVersion { group: "g".to_owned(), version: "v1".to_owned() }];
+        assert!(apis.share(&gv) && !apis.share(&gv));
+        let shared = apis.iter().filter(|(_, origin)| *origin == Origin::Shared);
+        assert_eq!(shared.map(|(key, _)| key).collect::<Vec<_>>(), ["g/v1/a/", "g/v1/a/status"]);
     }
 }

@@ -3,9 +3,11 @@
 //! The answer's Content-Type says which form it has (`kubernetes-sigs` clients decide the same way,
 //! client-go `discovery_client.go`): aggregated v2 or v2beta1, else plain. One unreadable group never
 //! hides the others, and a document from which nothing can be read is an error, so that it never
-//! replaces a good one. The wire forms are in `discovery::aggregated` and `discovery::plain`.
+//! replaces a good one. The wire forms are in `discovery::aggregated` and `discovery::plain`; which
+//! APIs another server answers for, `discovery::api_services` tells.
 
 mod aggregated;
+mod api_services;
 mod plain;
 
 use std::fmt;
@@ -14,6 +16,7 @@ use crate::apis::{Apis, Refused};
 use crate::json::Needed;
 use crate::request::Scope;
 
+pub use api_services::{API_SERVICES, read_api_services};
 pub use plain::{GroupVersion, read_group_versions, read_resources};
 
 /// Largest document that is looked at, in bytes: 3,000 CRDs make 1.6 MB.

@@ -15,7 +15,7 @@ mod tracked;
 
 use crate::cluster::MergedDocument;
 use crate::config::Fetcher;
-use crate::discovery::{self, GroupVersion, Root};
+use crate::discovery::{self, API_SERVICES, GroupVersion, Root, read_api_services};
 use crate::openapi::{Question, Reader};
 use crate::record::{Document, ServerRecord, Status};
 use crate::servers::Server;
@@ -48,6 +48,9 @@ pub enum Ask {
     Root(Root),
     /// The resources of one group-version, from a server that has only plain discovery.
     Resources(GroupVersion),
+    /// Which group-versions another API server answers for, after discovery has changed. A fetcher
+    /// that may not know is refused, and takes all for built-in.
+    ApiServices,
     /// An OpenAPI index or document, while no server has everything.
     OpenApi(String),
 }
@@ -215,11 +218,17 @@ impl Poller {
                 // Servers that list the same may still describe it differently.
                 self.publish(effects);
             }
+            Ask::ApiServices => {
+                let found = answer.whole().and_then(|body| read_api_services(body).ok());
+                let document = server.document.as_mut();
+                if document.is_some_and(|it| it.apis.share(&found.unwrap_or_default())) {
+                    effects.push(Effect::SaveDocument(at));
+                    self.publish(effects);
+                }
+            }
             Ask::OpenApi(path) => {
-                let is_whole = answer.status == 200 && answer.body.len() == answer.body_bytes;
                 let question = Question { server: at, path };
-                let (questions, is_new) =
-                    self.openapi.hear(&question, is_whole.then_some(answer.body));
+                let (questions, is_new) = self.openapi.hear(&question, answer.whole());
                 self.ask_openapi(questions, effects);
                 if is_new {
                     self.publish(effects);
@@ -294,6 +303,7 @@ impl Poller {
             effects.push(Effect::SaveDocument(at));
             // Another version may have taken its place between two looks.
             self.ask(at, Ask::Version, effects);
+            self.ask(at, Ask::ApiServices, effects);
         }
         // What this server leaves out counts against a gone one's memory from the moment on in which
         // this document is the newer one.
@@ -348,7 +358,7 @@ impl Poller {
         let (accept, timeout_ms) = match ask {
             Ask::Ready => ("*/*", self.config.probe_timeout_ms),
             Ask::Root(_) => (discovery::ACCEPT, self.config.discovery_timeout_ms),
-            Ask::Version | Ask::Resources(_) | Ask::OpenApi(_) => {
+            Ask::Version | Ask::Resources(_) | Ask::ApiServices | Ask::OpenApi(_) => {
                 ("application/json", self.config.discovery_timeout_ms)
             }
         };
@@ -357,6 +367,7 @@ impl Poller {
             Ask::Version => "/version".to_owned(),
             Ask::Root(root) => root.path().to_owned(),
             Ask::Resources(gv) => gv.path(),
+            Ask::ApiServices => API_SERVICES.to_owned(),
             Ask::OpenApi(path) => path.clone(),
         };
         let if_none_match = etag.filter(|etag| !etag.is_empty()).map(str::to_owned);

@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use super::{ADMIN_TOKEN, FETCHER_TOKEN, NOBODY_TOKEN, OPERATOR_TOKEN};
 use crate::pki::Pki;
 
-/// The group that the rig gives the fetcher's rights to.
-pub(super) const FETCHER_GROUP: &str = "peerway:fetcher";
+/// The group of the fetcher's user, to which the rig gives the fetcher's rights.
+pub const FETCHER_GROUP: &str = "peerway:fetcher";
 /// The group that it gives all rights to.
 pub(super) const OPERATOR_GROUP: &str = "peerway:operators";
 

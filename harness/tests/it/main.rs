@@ -7,6 +7,7 @@
 )]
 
 mod affinity;
+mod aggregated;
 mod bad_input;
 mod built_in_proxy;
 mod cases;

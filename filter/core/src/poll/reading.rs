@@ -26,6 +26,14 @@ pub struct Answer<'a> {
     pub body_bytes: usize,
 }
 
+impl<'a> Answer<'a> {
+    /// The body of a good answer, if all of it is there.
+    pub(super) fn whole(&self) -> Option<&'a [u8]> {
+        let is_whole = self.status == 200 && self.body.len() == self.body_bytes;
+        is_whole.then_some(self.body)
+    }
+}
+
 /// A reading under way.
 #[derive(Debug)]
 pub(super) struct Reading {

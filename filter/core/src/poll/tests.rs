@@ -323,3 +323,19 @@ fn openapi_is_read_while_no_server_has_everything() {
     world.poll().poll();
     assert!(body(&world, Scope::Cluster, Form::OpenApiIndex).contains("?hash=a-c"), "the other's");
 }
+
+#[test]
+fn an_aggregated_api_that_was_deleted_does_not_come_back_with_a_gone_server() {
+    let with = || Serves(vec!["a", "aggregated"]);
+    for (api_services, expected) in [(true, vec![]), (false, vec![0])] {
+        let mut world = World::new(vec![with(), with()]);
+        world.api_services = api_services.then_some("g");
+        world.poll().poll();
+        world.servers[0] = Dead;
+        world.poll();
+        assert_eq!(world.listing("aggregated"), [0, 1]);
+        world.servers[1] = Serves(vec!["b"]);
+        world.poll().poll();
+        assert_eq!(world.listing("aggregated"), expected, "{api_services}");
+    }
+}

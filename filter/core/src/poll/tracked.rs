@@ -48,7 +48,7 @@ impl Tracked {
         match ask {
             Ask::Root(root) => Some(reading.root(*root, answer, old)),
             Ask::Resources(gv) => Some(reading.resources(gv, answer)),
-            Ask::Ready | Ask::Version | Ask::OpenApi(_) => None,
+            Ask::Ready | Ask::Version | Ask::ApiServices | Ask::OpenApi(_) => None,
         }
     }
 

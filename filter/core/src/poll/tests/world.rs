@@ -9,6 +9,7 @@ use crate::servers::ServerSet;
 use crate::snapshot;
 
 const AGGREGATED: &[u8] = b"application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const JSON: &[u8] = b"application/json";
 const CORE: &str = r#"{"kind":"APIGroupDiscoveryList","items":[{"metadata":{},"versions":[{"version":"v1","resources":[{"resource":"pods","verbs":[]}]}]}]}"#;
 
 fn named(resources: &[&str]) -> String {
@@ -19,6 +20,12 @@ fn named(resources: &[&str]) -> String {
     format!(
         r#"{{"kind":"APIGroupDiscoveryList","items":[{{"metadata":{{"name":"g"}},"versions":[{{"version":"v1","resources":[{}]}}]}}]}}"#,
         resources.join(",")
+    )
+}
+
+fn api_services(group: &str) -> String {
+    format!(
+        r#"{{"kind":"APIServiceList","items":[{{"spec":{{"group":"{group}","version":"v1","service":{{}}}}}}]}}"#
     )
 }
 
@@ -48,6 +55,8 @@ pub(super) struct World {
     pub(super) status: Vec<u8>,
     pub(super) documents: Vec<Option<Vec<u8>>>,
     pub(super) asked: Vec<(usize, String, Option<String>)>,
+    /// The group whose `v1` another API server answers for; without one, nobody may know.
+    pub(super) api_services: Option<&'static str>,
     /// Merged documents, as they were last published.
     pub(super) merged: BTreeMap<PageKey, MergedDocument>,
 }
@@ -70,7 +79,17 @@ impl World {
         let documents = vec![None; servers.len()];
         let (map, status, asked) = (None, Vec::new(), Vec::new());
         let merged = BTreeMap::new();
-        Self { servers, poller, now_ms: 1_000, map, status, documents, asked, merged }
+        Self {
+            servers,
+            poller,
+            now_ms: 1_000,
+            map,
+            status,
+            documents,
+            asked,
+            api_services: None,
+            merged,
+        }
     }
 
     /// One poll interval, all questions answered at once.
@@ -97,7 +116,10 @@ impl World {
         match effect {
             Effect::Ask { call, path, if_none_match, .. } => {
                 self.asked.push((call.server, path.clone(), if_none_match.clone()));
-                let (status, content_type, body) = self.servers[call.server].answer(&path);
+                let (status, content_type, body) = match self.api_services {
+                    Some(group) if path == API_SERVICES => (200, JSON, api_services(group)),
+                    _ => self.servers[call.server].answer(&path),
+                };
                 let etag = format!("\"{}\"", body.len());
                 let aggregated = content_type == AGGREGATED;
                 let unchanged = aggregated && if_none_match.as_ref() == Some(&etag);
@@ -156,7 +178,7 @@ impl World {
 
 impl Behavior {
     fn answer(&self, path: &str) -> (u16, &'static [u8], String) {
-        let json: &[u8] = b"application/json";
+        let json = JSON;
         match (self, path) {
             (Self::Dead, _) => (0, b"", String::new()),
             (Self::Frozen, _) => (504, b"text/plain", "upstream request timeout".into()),
