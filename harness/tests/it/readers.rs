@@ -82,13 +82,17 @@ impl Readers {
     }
 }
 
-/// An answer of 200; nothing for the 503 that asks to come back.
+/// An answer of 200; nothing for the 503 that asks to come back, also in the words of a server that
+/// stops: it is passed on where no other can answer.
 pub(crate) async fn read(client: &Client, request: Request) -> Result<Option<Answer>> {
     let answer = client.send(request).await?;
     if answer.status == 200 {
         return Ok(Some(answer));
     }
-    asks_to_come_back(&answer)?;
+    let is_stopping = answer.status == 503 && answer.text().contains("apiserver is shutting down");
+    if !is_stopping || answer.header("retry-after").is_none() {
+        asks_to_come_back(&answer)?;
+    }
     Ok(None)
 }
 
