@@ -143,7 +143,7 @@ impl Reader {
         let Some(known) = self.indexes.get_mut(server) else { return nothing };
         let mut urls = Vec::new();
         for (gv, _) in wanted.split.iter().filter(|(_, parts)| parts.contains(server)) {
-            urls.extend(index.url(&path_of(gv)).filter(|url| url.starts_with(ROOT)));
+            urls.extend(index.url(&path_of(gv)).filter(|url| may_be_asked(url)));
         }
         self.parts.retain(|part| part.server != server || urls.contains(&part.url.as_str()));
         urls.retain(|url| part(&self.parts, server, url).is_none());
@@ -188,6 +188,11 @@ impl Reader {
         documents.push((key, MergedDocument { etag: String::new(), body: index.to_json().into() }));
         documents
     }
+}
+
+/// Whether what a server names can be a request's path, and one of a document.
+fn may_be_asked(url: &str) -> bool {
+    url.starts_with(ROOT) && url.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn part<'p>(parts: &'p [Part], server: usize, url: &str) -> Option<&'p [u8]> {

@@ -157,3 +157,17 @@ fn what_cannot_be_read_is_asked_again_and_never_united() {
         assert_eq!(body_of(&documents, None), index(&[("apis/g/v1", "")]));
     }
 }
+
+#[test]
+fn only_what_can_be_a_path_is_asked_for() {
+    let servers: [(Standing, &[&str]); 2] = [(C, &["gx", "gz"]), (C, &["gx", "gw"])];
+    for (query, expected) in
+        [("?hash=1", 1), (r"?hash=1\r\nx: y", 0), ("?hash= 1", 0), ("\u{e9}", 0)]
+    {
+        let mut reader = Reader::default();
+        reader.settle(&mut rows(&servers));
+        let question = reader.due(1_000).remove(0);
+        let (next, _) = reader.hear(&question, Some(index(&[("apis/g/v1", query)]).as_bytes()));
+        assert_eq!(next.len(), expected, "{query}");
+    }
+}
