@@ -1,6 +1,6 @@
 //! What the fetcher may read, and what somebody without credentials may.
 
-use peerway_core::discovery::{Form, Root};
+use peerway_core::discovery::{API_SERVICES, Form, Root};
 
 use super::facts::told;
 use super::{Asked, Facts, Findings, ServerFacts};
@@ -14,6 +14,11 @@ pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     for server in &facts.servers {
         if server.open().is_some() {
             fetcher(server, findings);
+        }
+    }
+    for server in &facts.servers {
+        if server.open().is_some() {
+            api_services(server, findings);
         }
     }
     anonymous(facts, findings);
@@ -90,6 +95,35 @@ fn fetcher(server: &ServerFacts, findings: &mut Findings) {
         };
     }
     findings.passed(CHECK, name, format!("{who} may read readiness, version and discovery"));
+}
+
+/// A right that Peerway can do without.
+fn api_services(server: &ServerFacts, findings: &mut Findings) {
+    const CHECK: &str = "api-services";
+    let name = Some(server.name.as_str());
+    match &server.api_services {
+        Some(Ok(answer)) if answer.status == 200 => {
+            findings.passed(CHECK, name, "the fetcher may list APIServices");
+        }
+        Some(Ok(answer)) if answer.status == 403 => findings.warn(
+            CHECK,
+            name,
+            "the fetcher may not list APIServices: an aggregated API that is deleted while a server \
+             is away is answered 503 until that server is back",
+            "kubectl create clusterrole peerway-api-services --verb=list \
+             --resource=apiservices.apiregistration.k8s.io, and bind it to the fetcher's user",
+        ),
+        Some(Ok(answer)) if matches!(answer.status, 401 | 429) => {
+            findings.skipped(CHECK, name, "the fetcher may not ask");
+        }
+        Some(asked) => findings.warn(
+            CHECK,
+            name,
+            format!("{API_SERVICES}: {}", told(asked)),
+            "look at that server: kube-apiservers list what they aggregate",
+        ),
+        None => findings.skipped(CHECK, name, "was not asked"),
+    }
 }
 
 /// Every default server lets anybody read this much (`system:public-info-viewer`).
@@ -170,6 +204,7 @@ mod tests {
         ServerFacts {
             wire: Some(Ok(Wire::default())),
             fetcher: vec![("/readyz", answer(ready, "")), root("/api"), root("/apis")],
+            api_services: Some(answer(200, "")),
             anonymous: vec![
                 ("/readyz", open_ready),
                 ("/version", open_version),
@@ -204,10 +239,21 @@ mod tests {
     }
 
     #[test]
+    fn a_fetcher_that_may_not_list_api_services_is_good_enough() {
+        for (status, expected) in
+            [(200, Passed), (403, Warning), (401, Skipped), (429, Skipped), (404, Warning)]
+        {
+            let mut server = server(200, (200, V2), [200, 200, 403]);
+            server.api_services = Some(answer(status, ""));
+            assert_eq!(verdicts(vec![server])[2], expected, "{status}");
+        }
+    }
+
+    #[test]
     fn anonymous_callers_may_do_the_same_everywhere() {
         let found = |anonymous: &[[u16; 3]]| {
             let servers = anonymous.iter().map(|anonymous| server(200, (200, V2), *anonymous));
-            verdicts(servers.collect()).split_off(2 * anonymous.len())
+            verdicts(servers.collect()).split_off(3 * anonymous.len())
         };
         assert_eq!(found(&[[200, 200, 403]]), [Passed]);
         assert_eq!(found(&[[401, 401, 401]]), [Warning]);

@@ -121,6 +121,8 @@ pub struct ServerFacts {
     pub wire: Option<Result<Wire, String>>,
     /// Its answers to the fetcher, as far as it was asked.
     pub fetcher: Vec<(&'static str, Asked)>,
+    /// Its answer to the fetcher, asked for APIServices.
+    pub api_services: Option<Asked>,
     /// Who it says that the fetcher is.
     pub fetcher_review: Option<Asked>,
     /// Its answers to somebody without credentials.

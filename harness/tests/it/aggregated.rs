@@ -15,7 +15,8 @@ use crate::rig::{SOON, no_vm_died};
 const API_SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
-async fn let_the_fetcher_read_api_services(plane: &ControlPlane) {
+/// A right that Peerway can do without.
+pub(crate) async fn let_the_fetcher_read_api_services(plane: &ControlPlane) {
     let name = json!({"name": "peerway:api-services"});
     let rule = json!({
         "apiGroups": ["apiregistration.k8s.io"], "resources": ["apiservices"], "verbs": ["list"],

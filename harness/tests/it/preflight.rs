@@ -9,10 +9,11 @@ use hyper::{Method, StatusCode};
 use peerway_harness::client::{Client, Protocol, Request};
 use peerway_harness::control_plane::{ADMIN_TOKEN, ControlPlane, FETCHER_TOKEN, NOBODY_TOKEN};
 use peerway_harness::pki::SERVER_NAMES;
-use peerway_harness::process::free_port;
+use peerway_harness::process::{free_port, wait_until};
 use peerway_harness::simulated::{Discovery, Fault, Matcher, Reply, Simulation};
 use serde_json::{Value, json};
 
+use crate::aggregated::let_the_fetcher_read_api_services;
 use crate::command::{peerway, told};
 
 /// A control-plane file and what preflight says of it.
@@ -222,6 +223,17 @@ async fn the_fetcher_needs_its_rights(plane: &ControlPlane) {
     let (code, report) = unknown.run(&[]);
     assert_eq!((code, with(&report, "failed")), (1, set(["fetcher good"])), "{report:#}");
 
+    let has_api_services = |verdict| {
+        let (code, report) = Case::of(plane, &["good"]).run(&[]);
+        assert_eq!(code, 0, "{report:#}");
+        with(&report, verdict).contains("api-services good")
+    };
+    assert!(has_api_services("warning"));
+    let_the_fetcher_read_api_services(plane).await;
+    let limit = std::time::Duration::from_secs(20);
+    let is_allowed = async || has_api_services("passed");
+    wait_until("the fetcher may list APIServices", limit, is_allowed).await.unwrap();
+
     let admin = admin(plane);
     let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
     let request = Request::new(Method::DELETE, format!("{bindings}/system:discovery"));
@@ -231,9 +243,8 @@ async fn the_fetcher_needs_its_rights(plane: &ControlPlane) {
     let client = client(plane, nobody);
     let is_forbidden =
         async || client.raw(Request::get("/apis")).await.is_ok_and(|answer| answer.status == 403);
-    let limit = std::time::Duration::from_secs(20);
     let what = "discovery is forbidden";
-    peerway_harness::process::wait_until(what, limit, is_forbidden).await.unwrap();
+    wait_until(what, limit, is_forbidden).await.unwrap();
     let (code, report) = Case { token: NOBODY_TOKEN, ..Case::of(plane, &["good"]) }.run(&[]);
     assert_eq!((code, with(&report, "failed")), (1, set(["fetcher good"])), "{report:#}");
     let mut findings = report["findings"].as_array().unwrap().iter();

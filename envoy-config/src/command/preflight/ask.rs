@@ -12,7 +12,7 @@ use envoy_config::preflight::{
     PROBE_UID, PROBE_USER, Past, ServerFacts,
 };
 use envoy_config::{Identity, Reach};
-use peerway_core::discovery::ACCEPT;
+use peerway_core::discovery::{ACCEPT, API_SERVICES};
 
 use super::wire::{self, Door};
 use crate::command::render::read_control_plane;
@@ -126,6 +126,7 @@ impl Asker<'_> {
         let Credentials { token, fetcher, front_proxy, .. } = self.credentials;
         let by_fetcher = self.as_somebody(fetcher.as_ref(), token.clone())?;
         facts.fetcher = FETCHED.map(|(path, accept)| (path, get(&by_fetcher, path, accept))).into();
+        facts.api_services = Some(get(&by_fetcher, API_SERVICES, "application/json"));
         facts.fetcher_review = Some(review(&by_fetcher, &[]));
         facts.unknown = Encoding::ALL
             .map(|encoding| {
