@@ -162,7 +162,11 @@ impl Load {
         };
         let visitors = [
             ("http1", client(Protocol::Http1)?, vec![Api::ConfigMaps, Api::Bundles, Api::Widgets]),
-            ("http2-old", client(Protocol::Http2)?, vec![Api::Widgets, Api::ConfigMaps]),
+            (
+                "http2-old",
+                client(Protocol::Http2)?,
+                vec![Api::Widgets, Api::Flunders, Api::ConfigMaps],
+            ),
             ("http2-new", client(Protocol::Http2)?, vec![Api::Bundles]),
             ("kube-rs", Caller::Kube(kubeconfig.kube().await?), Api::ALL.to_vec()),
         ];

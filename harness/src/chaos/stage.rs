@@ -16,7 +16,7 @@ use super::record::{Class, Kind, Mark, Presence, Recorder, Seen};
 use super::scenario::{NEW, Scenario};
 use super::{history, servers_of};
 use crate::balancer::{Balancer, Builder};
-use crate::control_plane::{ControlPlane, OPERATOR_TOKEN};
+use crate::control_plane::{ADMIN_TOKEN, ControlPlane, OPERATOR_TOKEN};
 use crate::module::Module;
 use crate::process::Process;
 
@@ -37,6 +37,8 @@ pub enum Way {
 pub struct Stage {
     // In the order of their end: whoever asks before who answers.
     controllers: Option<Process>,
+    /// The API server behind the servers' own aggregation.
+    _aggregated: Process,
     pub(super) balancer: Balancer,
     pub(super) between: Between,
     pub(super) plane: ControlPlane,
@@ -110,6 +112,9 @@ impl Stage {
             builder = builder.plain();
         }
         let balancer = builder.start().await?;
+        // It asks who callers are, and what they may, as everybody else asks.
+        let kubeconfig = plane.kubeconfig_for("aggregated", &balancer.url(), ADMIN_TOKEN)?;
+        let aggregated = plane.aggregated_apiserver(&kubeconfig).await?;
         let versions = plan.servers.map(|(name, version)| (name.to_owned(), version.to_owned()));
         let mut stage = Self {
             balancer,
@@ -119,6 +124,7 @@ impl Stage {
             versions: versions.into(),
             gone: BTreeSet::new(),
             controllers: None,
+            _aggregated: aggregated,
             loads: 0,
         };
         stage.settled().await?;
@@ -279,5 +285,8 @@ impl fmt::Display for Way {
 }
 
 /// Beside the rig's own. A minute's delay is usual, so that balancers notice; they all ask every
-/// second here. History must not be forgotten before it is read.
-const FLAGS: [&str; 2] = ["--shutdown-delay-duration=4s", "--etcd-compaction-interval=0"];
+/// second here. History must not be forgotten before it is read. A server that ends waits for what is
+/// passed on to another, as watches of an aggregated API are, for as long as a request may take: a
+/// minute by default.
+const FLAGS: [&str; 3] =
+    ["--shutdown-delay-duration=4s", "--etcd-compaction-interval=0", "--request-timeout=15s"];

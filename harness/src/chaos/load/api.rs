@@ -1,5 +1,6 @@
 //! The APIs that the load uses: one that every server always has, one that a CRD adds to all of
-//! them, one that only the newer version has; and small objects of each.
+//! them, one of an API server that they aggregate, one that only the newer version has; and small
+//! objects of each.
 
 use anyhow::{Context, Result, ensure};
 use hyper::Method;
@@ -17,6 +18,8 @@ pub(crate) enum Api {
     ConfigMaps,
     /// Custom resources.
     Widgets,
+    /// What an API server has that all servers pass requests on to.
+    Flunders,
     /// Cluster trust bundles: they came with 1.37.
     Bundles,
 }
@@ -31,12 +34,13 @@ pub(super) const NOBODYS: [&str; 2] =
 pub(super) const PATCHED: &str = "patched";
 
 impl Api {
-    pub(crate) const ALL: [Self; 3] = [Self::ConfigMaps, Self::Widgets, Self::Bundles];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::ConfigMaps, Self::Widgets, Self::Flunders, Self::Bundles];
 
     pub(crate) fn class(self) -> Class {
         match self {
             Self::Bundles => Class::New,
-            Self::ConfigMaps | Self::Widgets => Class::Everywhere,
+            Self::ConfigMaps | Self::Widgets | Self::Flunders => Class::Everywhere,
         }
     }
 
@@ -44,6 +48,7 @@ impl Api {
         match self {
             Self::ConfigMaps => "configmaps",
             Self::Widgets => "widgets",
+            Self::Flunders => "flunders",
             Self::Bundles => "clustertrustbundles",
         }
     }
@@ -53,6 +58,7 @@ impl Api {
         match self {
             Self::ConfigMaps => "/api/v1/namespaces/chaos/configmaps",
             Self::Widgets => "/apis/chaos.example.com/v1/namespaces/chaos/widgets",
+            Self::Flunders => "/apis/wardle.example.com/v1alpha1/namespaces/chaos/flunders",
             Self::Bundles => "/apis/certificates.k8s.io/v1/clustertrustbundles",
         }
     }
@@ -62,6 +68,7 @@ impl Api {
         match self {
             Self::ConfigMaps => "/configmaps/chaos/",
             Self::Widgets => "/chaos.example.com/widgets/chaos/",
+            Self::Flunders => "/flunders/chaos/",
             Self::Bundles => "/clustertrustbundles/",
         }
     }
@@ -93,6 +100,7 @@ impl Api {
         match self {
             Self::ConfigMaps => ("v1", "ConfigMap"),
             Self::Widgets => ("chaos.example.com/v1", "Widget"),
+            Self::Flunders => ("wardle.example.com/v1alpha1", "Flunder"),
             Self::Bundles => ("certificates.k8s.io/v1", "ClusterTrustBundle"),
         }
     }

@@ -75,7 +75,7 @@ pub(super) async fn keep_founding(caller: Caller, common: Arc<Common>) -> Famili
     let mut families = Families::default();
     for number in 1_usize.. {
         let with_new = common.recorder.presence() == Presence::There;
-        for api in [Api::ConfigMaps, Api::Widgets, Api::Bundles] {
+        for api in Api::ALL {
             if api.class() == Class::Everywhere || with_new {
                 founder.found_owner(&mut families, api, number, number % 2 == 0).await;
                 common.pause(PAUSE).await;
@@ -135,7 +135,7 @@ impl Founder {
             return;
         }
         let inside = |path: &str| path.replace(&format!("/{NAMESPACE}/"), &format!("/{name}/"));
-        for api in [Api::ConfigMaps, Api::Widgets] {
+        for api in [Api::ConfigMaps, Api::Widgets, Api::Flunders] {
             let object = api.object(json!({"name": "inside"}));
             self.create(&inside(api.path()), &object).await;
         }
@@ -205,7 +205,7 @@ impl Families {
     async fn there(&self, plane: &ControlPlane, server: &str) -> Result<Vec<String>> {
         let client = direct(plane, server, Protocol::Http1)?;
         let mut all = names(&client, Api::ConfigMaps.path()).await?;
-        for api in [Api::Widgets, Api::Bundles] {
+        for api in [Api::Widgets, Api::Flunders, Api::Bundles] {
             if self.owners.iter().any(|owner| owner.api == api) {
                 all.extend(names(&client, api.path()).await?);
             }
