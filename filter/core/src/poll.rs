@@ -3,8 +3,8 @@
 //! Each server is looked at by itself once in every poll interval: `/readyz` first, then, when that
 //! is good, both discovery roots with the ETags of the last reading. One that does not answer in time
 //! is asked last from then on, and looked at again at once; only when it is late several times in a
-//! row does it count as gone. What a server once said is kept
-//! for as long as it is configured: a refusal, a bad document or its death never removes it. Knows no
+//! row does it count as gone. One that may only be busy is told from one that is frozen by a question
+//! that waits for nothing, asked while `/readyz` is waited for. What a server once said is kept for as long as it is configured: a refusal, a bad document or its death never removes it. Knows no
 //! clock (time is an argument, in milliseconds since the epoch) and no host: `Effect`s are carried
 //! out by whoever drives it, and `record` has what another VM needs to go on from here.
 
@@ -44,6 +44,8 @@ pub enum Ask {
     Ready,
     /// `/version`, only to be shown.
     Version,
+    /// `/version` too, as a sign of life.
+    Sign,
     /// A discovery root.
     Root(Root),
     /// The resources of one group-version, from a server that has only plain discovery.
@@ -129,7 +131,8 @@ impl Poller {
                 record: status.of(server),
                 document: documents(server),
                 ready: false,
-                probing: false,
+                probing: None,
+                sign: None,
                 late: None,
                 silent: false,
                 refused: 0,
@@ -189,11 +192,19 @@ impl Poller {
             // A clock that was set back must not stop the polling.
             let due = now_ms >= server.next_probe_ms
                 || server.next_probe_ms > now_ms + self.config.poll_interval_ms;
-            if due && !server.probing {
-                server.probing = true;
-                server.next_probe_ms = now_ms + self.config.poll_interval_ms;
-                self.ask(at, Ask::Ready, effects);
-                looked = true;
+            let is_halfway = |since_ms| now_ms >= since_ms + self.config.probe_timeout_ms / 2;
+            match server.probing {
+                None if due => {
+                    (server.probing, server.sign) = (Some(now_ms), None);
+                    server.next_probe_ms = now_ms + self.config.poll_interval_ms;
+                    self.ask(at, Ask::Ready, effects);
+                    looked = true;
+                }
+                Some(since_ms) if server.sign.is_none() && is_halfway(since_ms) => {
+                    server.sign = Some(false);
+                    self.ask(at, Ask::Sign, effects);
+                }
+                _ => {}
             }
         }
         let questions = self.openapi.due(now_ms);
@@ -210,13 +221,18 @@ impl Poller {
         };
         match call.ask {
             Ask::Ready => {
-                server.probing = false;
+                server.probing = None;
                 self.probed(at, answer.status, now_ms, effects);
             }
             Ask::Version => {
                 server.record.version = version_of(answer);
                 // Servers that list the same may still describe it differently.
                 self.publish(effects);
+            }
+            Ask::Sign => {
+                if server.signed(answer.status) {
+                    self.publish(effects);
+                }
             }
             Ask::ApiServices => {
                 let found = answer.whole().and_then(|body| read_api_services(body).ok());
@@ -357,6 +373,7 @@ impl Poller {
         };
         let (accept, timeout_ms) = match ask {
             Ask::Ready => ("*/*", self.config.probe_timeout_ms),
+            Ask::Sign => ("*/*", self.config.probe_timeout_ms / 2),
             Ask::Root(_) => (discovery::ACCEPT, self.config.discovery_timeout_ms),
             Ask::Version | Ask::Resources(_) | Ask::ApiServices | Ask::OpenApi(_) => {
                 ("application/json", self.config.discovery_timeout_ms)
@@ -364,7 +381,7 @@ impl Poller {
         };
         let path = match &ask {
             Ask::Ready => "/readyz".to_owned(),
-            Ask::Version => "/version".to_owned(),
+            Ask::Version | Ask::Sign => "/version".to_owned(),
             Ask::Root(root) => root.path().to_owned(),
             Ask::Resources(gv) => gv.path(),
             Ask::ApiServices => API_SERVICES.to_owned(),

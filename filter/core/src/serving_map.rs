@@ -64,8 +64,8 @@ pub struct Rows {
     pub unknown: ServerSet,
     /// Servers of which no document was ever read: they may list anything.
     pub unread: ServerSet,
-    /// Of the servers that are gone, those that were late for too long and gave no sign of life since:
-    /// frozen, or out of reach. Not known to [`build`].
+    /// Of the servers that are late or gone, those that answer nothing at all, or were late for too
+    /// long and gave no sign of life since: frozen, or out of reach. Not known to [`build`].
     pub silent: ServerSet,
     /// `group/version/resource/subresource` and who lists it.
     pub apis: Vec<(String, ServerSet)>,

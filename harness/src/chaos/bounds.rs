@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::play::GONE_AFTER;
+use super::play::UNREACHABLE_AFTER;
 use super::record::{Class, Condition, Kind, Mark, Seen};
 use super::scenario::Manner;
 use super::stage::Outcome;
@@ -36,7 +36,7 @@ impl Outcome {
     fn is_hidden(&self, seen: &Seen) -> bool {
         let away = |mark: &&Mark| matches!(mark.server, Some((_, Condition::Away(_))));
         let mut silences = self.marks.iter().filter(away);
-        silences.any(|mark| mark.at < seen.at + seen.took && seen.at < mark.at + GONE_AFTER)
+        silences.any(|mark| mark.at < seen.at + seen.took && seen.at < mark.at + UNREACHABLE_AFTER)
     }
 
     /// How many answers of a kind, to requests for a class.

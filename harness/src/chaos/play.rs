@@ -219,8 +219,7 @@ impl<'a, T: Fn(&str)> Play<'a, T> {
 
     /// Begins to count what is sent to a server from when it is known to be unreachable.
     async fn count_astray(&mut self, name: &str) -> Result<()> {
-        let alone = self.stage.capable() == [name];
-        tokio::time::sleep(if alone { GONE_AFTER } else { UNREACHABLE_AFTER }).await;
+        tokio::time::sleep(UNREACHABLE_AFTER).await;
         self.sent_astray = Some(self.stage.balancer.requests_to(&self.stage.address(name)?).await?);
         Ok(())
     }
@@ -245,8 +244,6 @@ fn document(text: &str) -> Fault {
 /// The poll interval, and half a second.
 const NOTICED_AFTER: Duration = Duration::from_millis(1_500);
 /// The poll interval and the timeout of a probe, and what a busy machine needs.
-const UNREACHABLE_AFTER: Duration = Duration::from_millis(2_500);
-/// What a server alone has is asked of it until it was late three times in a row.
-pub(super) const GONE_AFTER: Duration = Duration::from_millis(4_500);
+pub(super) const UNREACHABLE_AFTER: Duration = Duration::from_millis(2_500);
 const SLOW: Duration = Duration::from_secs(3);
 const WORKERS: usize = 2;

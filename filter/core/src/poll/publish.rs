@@ -22,8 +22,9 @@ impl Poller {
         let view = |(server, standing): (_, &Standing)| Tracked::view(server, *standing);
         let views: Vec<_> = self.servers.iter().zip(&self.shown).map(view).collect();
         let mut rows = build(&views);
-        let is_silent =
-            |(server, shown): (&Tracked, &Standing)| server.silent && *shown == Standing::Gone;
+        let is_silent = |(server, shown): (&Tracked, &Standing)| {
+            server.silent && matches!(shown, Standing::Late | Standing::Gone)
+        };
         let both = self.servers.iter().zip(&self.shown).enumerate();
         rows.silent = both.filter(|(_, both)| is_silent(*both)).map(|(at, _)| at).collect();
         let mut documents = Vec::new();

@@ -156,6 +156,31 @@ fn a_server_that_was_late_for_too_long_is_silent_until_it_gives_a_sign_of_life()
 }
 
 #[test]
+fn a_late_server_that_answers_nothing_is_silent_at_once_and_a_busy_one_is_not() {
+    let mut world = World::new(vec![Serves(vec!["a"]), Serves(vec!["a"])]);
+    world.poll();
+    for (then, sign, expected) in [
+        (Frozen, 504, true),
+        (Serves(vec!["a"]), 200, false),
+        (Frozen, 503, true),
+        // A sign of life from one that is late.
+        (Frozen, 200, false),
+        // Busy with `/readyz` for so long that it is gone, and it serves.
+        (Frozen, 401, false),
+        (Frozen, 200, false),
+        // Cut off: nothing is answered, by nobody.
+        (Dead, 0, false),
+        (Frozen, 0, true),
+        (Dead, 0, true),
+        (Frozen, 200, false),
+    ] {
+        world.servers[1] = then.clone();
+        world.poll_with_sign(1, sign);
+        assert_eq!(world.silent().contains(1), expected, "{then:?}, and {sign}");
+    }
+}
+
+#[test]
 fn a_vm_that_takes_over_reads_a_late_server_again() {
     let mut world = World::new(vec![Serves(vec!["a"]), Serves(vec!["a"])]);
     world.poll();

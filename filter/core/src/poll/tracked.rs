@@ -22,10 +22,13 @@ pub(super) struct Tracked {
     pub(super) document: Option<Document>,
     /// Whether the last `/readyz` was good; a refused one says nothing.
     pub(super) ready: bool,
-    pub(super) probing: bool,
+    /// Since when `/readyz` is waited for.
+    pub(super) probing: Option<u64>,
+    /// Whether it gave a sign of life meanwhile; nothing if it was not asked for one.
+    pub(super) sign: Option<bool>,
     /// How it stood before its first late probe, and how many there were in a row.
     pub(super) late: Option<(Standing, u32)>,
-    /// Whether it is gone because it was late for too long, and gave no sign of life since.
+    /// Whether it answers nothing at all, or was late for too long, and gave no sign of life since.
     pub(super) silent: bool,
     /// How often in a row the fetcher was not let in to `/readyz`.
     pub(super) refused: u32,
@@ -48,7 +51,7 @@ impl Tracked {
         match ask {
             Ask::Root(root) => Some(reading.root(*root, answer, old)),
             Ask::Resources(gv) => Some(reading.resources(gv, answer)),
-            Ask::Ready | Ask::Version | Ask::ApiServices | Ask::OpenApi(_) => None,
+            Ask::Ready | Ask::Version | Ask::Sign | Ask::ApiServices | Ask::OpenApi(_) => None,
         }
     }
 
@@ -82,9 +85,11 @@ impl Tracked {
         if now == Standing::Gone {
             self.reading = None;
         }
-        // Of a connection that cannot be made, Envoy says 503 by itself.
-        let is_no_sign = matches!(status, 0 | UNREACHABLE | TIMED_OUT);
-        self.silent = now == Standing::Gone && is_no_sign && (self.silent || status == TIMED_OUT);
+        let is_no_sign = is_no_sign(status) && self.sign != Some(true);
+        let is_away = matches!(now, Standing::Late | Standing::Gone);
+        let was_asked = self.sign.is_some() || now == Standing::Gone;
+        let is_mute = status == TIMED_OUT && was_asked;
+        self.silent = is_away && is_no_sign && (self.silent || is_mute);
         self.record.set_standing(now);
         match status {
             200 => Look::Ready,
@@ -92,6 +97,16 @@ impl Tracked {
             TIMED_OUT => Look::Late,
             _ => Look::NotReady,
         }
+    }
+
+    /// Takes the status of an answer that waits for nothing. Returns whether it changes what workers
+    /// are to know.
+    pub(super) fn signed(&mut self, status: u16) -> bool {
+        if is_no_sign(status) {
+            return false;
+        }
+        self.sign = self.sign.map(|_| true);
+        std::mem::take(&mut self.silent)
     }
 
     pub(super) fn view(&self, standing: Standing) -> View<'_> {
@@ -156,6 +171,12 @@ impl Tracked {
 const TIMED_OUT: u16 = 504;
 /// Envoy's own answer when there was no connection, or a server's that is not ready.
 const UNREACHABLE: u16 = 503;
+
+/// Whether nothing was heard of the server: of a connection that cannot be made, Envoy says 503 by
+/// itself.
+fn is_no_sign(status: u16) -> bool {
+    matches!(status, 0 | UNREACHABLE | TIMED_OUT)
+}
 
 /// `gitVersion` of a `/version` answer; empty when there is none.
 pub(super) fn version_of(answer: &Answer<'_>) -> String {

@@ -70,8 +70,13 @@ fn of_readyz() -> Vec<(&'static str, Fault, Effect)> {
         ("/readyz 500", status(500), Gone("/readyz: status 500")),
         ("/readyz 503", status(503), Gone("/readyz: status 503")),
         ("/readyz, no answer", Fault::Cut, Gone("/readyz: status 503")),
-        ("/readyz hanging", Fault::Hang, Silent("/readyz: no answer in time")),
+        ("/readyz hanging", Fault::Hang, Gone("/readyz: no answer in time")),
     ]
+}
+
+/// Of what waits for nothing too.
+fn of_everything() -> Vec<(&'static str, Fault, Effect)> {
+    vec![("frozen", Fault::Hang, Silent("/readyz: no answer in time"))]
 }
 
 fn status(code: u16) -> Fault {
@@ -113,6 +118,7 @@ async fn whatever_is_wrong_with_discovery_nothing_is_lost_and_traffic_goes_on() 
         (&["/api", "/apis"][..], of_discovery()),
         (&["/apis"], of_named_groups()),
         (&["/readyz"], of_readyz()),
+        (&["/readyz", "/version"], of_everything()),
     ] {
         for (what, fault, effect) in faults {
             upgraded = !upgraded;

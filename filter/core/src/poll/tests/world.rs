@@ -30,7 +30,7 @@ fn api_services(group: &str) -> String {
 }
 
 /// What a server does when it is asked.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) enum Behavior {
     Serves(Vec<&'static str>),
     Dead,
@@ -100,8 +100,40 @@ impl World {
     /// A tick so many milliseconds later, all questions answered at once.
     pub(super) fn tick_after(&mut self, later_ms: u64) -> &mut Self {
         self.asked.clear();
+        let effects = self.tick(later_ms);
+        self.carry_out_all(effects);
+        self
+    }
+
+    /// One poll interval, in which this server's `/readyz` is answered only when its time is over. It
+    /// is asked for a sign of life before, which is answered with this status.
+    pub(super) fn poll_with_sign(&mut self, at: usize, sign: u16) {
+        let mut effects = self.tick(1_000);
+        let is_its = |effect: &mut Effect| match effect {
+            Effect::Ask { call, .. } => call.server == at && call.ask == Ask::Ready,
+            _ => false,
+        };
+        let probe: Vec<_> = effects.extract_if(.., is_its).collect();
+        self.carry_out_all(effects);
+        assert!(self.tick(499).is_empty());
+        for effect in self.tick(1) {
+            let Effect::Ask { call, timeout_ms: 500, .. } = effect else { panic!("{effect:?}") };
+            assert_eq!((call.server, &call.ask), (at, &Ask::Sign));
+            let answer = Answer { status: sign, ..Answer::default() };
+            let effects = self.poller.handle(Event::Reply(call, answer), self.now_ms);
+            self.carry_out_all(effects);
+        }
+        assert!(self.tick(499).is_empty(), "it is asked for one once");
+        self.now_ms += 1;
+        self.carry_out_all(probe);
+    }
+
+    fn tick(&mut self, later_ms: u64) -> Vec<Effect> {
         self.now_ms += later_ms;
-        let mut effects = self.poller.handle(Event::Tick, self.now_ms);
+        self.poller.handle(Event::Tick, self.now_ms)
+    }
+
+    fn carry_out_all(&mut self, mut effects: Vec<Effect>) {
         while !effects.is_empty() {
             let mut next = Vec::new();
             for effect in effects {
@@ -109,7 +141,6 @@ impl World {
             }
             effects = next;
         }
-        self
     }
 
     pub(super) fn carry_out(&mut self, effect: Effect) -> Vec<Effect> {
