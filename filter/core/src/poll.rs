@@ -4,9 +4,10 @@
 //! is good, both discovery roots with the ETags of the last reading. One that does not answer in time
 //! is asked last from then on, and looked at again at once; only when it is late several times in a
 //! row does it count as gone. One that may only be busy is told from one that is frozen by a question
-//! that waits for nothing, asked while `/readyz` is waited for. What a server once said is kept for as long as it is configured: a refusal, a bad document or its death never removes it. Knows no
-//! clock (time is an argument, in milliseconds since the epoch) and no host: `Effect`s are carried
-//! out by whoever drives it, and `record` has what another VM needs to go on from here.
+//! that waits for nothing, asked while `/readyz` is waited for. What a server once said is kept for as
+//! long as it is configured: a refusal, a bad document or its death never removes it. Knows no clock
+//! (time is an argument, in milliseconds since the epoch) and no host: `Effect`s are carried out by
+//! whoever drives it, and `record` has what another VM needs to go on from here.
 
 mod outcome;
 mod publish;

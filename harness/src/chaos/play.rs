@@ -92,6 +92,14 @@ impl<'a, T: Fn(&str)> Play<'a, T> {
                 let condition = Condition::Serves(self.stage.version(name).to_owned());
                 self.mark(name, condition, format!("nothing is wrong with {name}"));
             }
+            Step::Hide => {
+                self.recorder.set_hidden(true);
+                tokio::time::sleep(FINISHED_AFTER).await;
+            }
+            Step::Show => {
+                tokio::time::sleep(NOTICED_AFTER).await;
+                self.recorder.set_hidden(false);
+            }
             Step::RefuseFetcher => {
                 self.note("no server knows the fetcher's token");
                 self.stage.balancer.set_fetcher_token("nobody knows it")?;
@@ -152,7 +160,7 @@ impl<'a, T: Fn(&str)> Play<'a, T> {
                 let discovery = ["/api", "/apis"].map(of_fetcher);
                 ("slow discovery", discovery.to_vec(), Fault::SlowHead(SLOW))
             }
-            Trouble::Lies => ("lies", vec![of_fetcher("/apis")], self.document_of("c").await?),
+            Trouble::Lies => ("lies", vec![Matcher::path("/apis")], self.document_of("c").await?),
             Trouble::Shrinks => {
                 let nothing = r#"{"kind":"APIGroupDiscoveryList","items":[]}"#;
                 ("lists nothing", vec![of_fetcher("/apis")], document(nothing))
@@ -245,5 +253,7 @@ fn document(text: &str) -> Fault {
 const NOTICED_AFTER: Duration = Duration::from_millis(1_500);
 /// The poll interval and the timeout of a probe, and what a busy machine needs.
 pub(super) const UNREACHABLE_AFTER: Duration = Duration::from_millis(2_500);
+/// A kubectl command, and a namespace on its way out.
+const FINISHED_AFTER: Duration = Duration::from_secs(5);
 const SLOW: Duration = Duration::from_secs(3);
 const WORKERS: usize = 2;

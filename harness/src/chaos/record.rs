@@ -115,6 +115,8 @@ struct Inner {
     marks: Vec<Mark>,
     numbers: u64,
     presence: Presence,
+    /// Whether discovery may leave the new API out, though it is there.
+    hidden: bool,
     /// How often `presence` was set.
     changes: u64,
 }
@@ -135,6 +137,7 @@ impl Default for Recorder {
             marks: Vec::new(),
             numbers: 0,
             presence: Presence::There,
+            hidden: false,
             changes: 0,
         };
         Self { begun: Instant::now(), inner: Mutex::new(inner) }
@@ -181,6 +184,16 @@ impl Recorder {
 
     pub(super) fn presence(&self) -> Presence {
         self.inner().presence
+    }
+
+    pub(super) fn set_hidden(&self, hidden: bool) {
+        self.inner().hidden = hidden;
+    }
+
+    /// Whether who goes by discovery, as kubectl and the namespace controller do, may not find the new
+    /// API, though it is there.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.inner().hidden
     }
 
     pub(super) fn begin(&self) -> Pending {

@@ -30,6 +30,12 @@ pub enum Step {
     Fault(&'static str, Trouble),
     /// Nothing is wrong with it any more.
     Heal(&'static str),
+    /// From here on discovery may leave the new API out: it is that of a server of which the map says
+    /// more than it says itself, or its only server does not list it. Those who go by discovery leave
+    /// the API alone, as soon as they have finished what they have begun.
+    Hide,
+    /// From the next poll on it does not.
+    Show,
     /// No server knows the fetcher's token any more.
     RefuseFetcher,
     /// They do again.
@@ -51,7 +57,7 @@ pub enum Trouble {
     Unauthorized,
     /// Discovery takes three seconds.
     SlowDiscovery,
-    /// The fetcher is told that it has what another has.
+    /// It tells everybody that it has what another has.
     Lies,
     /// The fetcher is told that it has nothing.
     Shrinks,
@@ -109,8 +115,8 @@ const ONE_NEW: [(&str, &str); 3] = [("a", OLD), ("b", OLD), ("c", NEW)];
 
 use Manner::{Abrupt, Graceful, Outage, Stumble};
 use Step::{
-    AcceptFetcher, Fault, Freeze, Heal, Kill, LeadTo, Panic, Pause, Reconfigure, RefuseFetcher,
-    Replace, Return, Seconds, Start, Thaw, Vanish,
+    AcceptFetcher, Fault, Freeze, Heal, Hide, Kill, LeadTo, Panic, Pause, Reconfigure,
+    RefuseFetcher, Replace, Return, Seconds, Show, Start, Thaw, Vanish,
 };
 
 const fn scenario(
@@ -208,11 +214,15 @@ pub const SCENARIOS: &[Scenario] = &[
             Pause(1),
             LeadTo("a", "c"),
             Pause(1),
+            Hide,
             LeadTo("c", "b"),
+            Show,
             Pause(1),
             LeadTo("c", "c"),
             Pause(1),
+            Hide,
             LeadTo("a", "a"),
+            Show,
             Pause(1),
         ],
     ),
@@ -258,12 +268,16 @@ pub const SCENARIOS: &[Scenario] = &[
             Pause(1),
             Fault("a", Trouble::Lies),
             Pause(1),
+            Hide,
             Heal("a"),
+            Show,
             Fault("c", Trouble::Shrinks),
             Pause(1),
+            Hide,
             Fault("c", Trouble::BackInTime),
             Pause(1),
             Heal("c"),
+            Show,
             Pause(1),
         ],
     ),

@@ -21,7 +21,8 @@ pub(super) async fn keep_typing(kubeconfig: Kubeconfig, common: Arc<Common>) -> 
                     return Ok(());
                 }
                 let is_absent = common.recorder.presence() == Presence::Absent;
-                if is_absent && command.api.class() == Class::New {
+                let is_hidden = common.recorder.is_hidden();
+                if (is_absent || is_hidden) && command.api.class() == Class::New {
                     break;
                 }
                 let kind = type_in(&kubeconfig, &common.recorder, &command).await?;

@@ -82,7 +82,8 @@ pub(super) async fn keep_founding(caller: Caller, common: Arc<Common>) -> Famili
             }
         }
         if number % 2 == 1 {
-            founder.found_namespace(&mut families, number, with_new).await;
+            let is_listed = with_new && !common.recorder.is_hidden();
+            founder.found_namespace(&mut families, number, is_listed).await;
         }
         common.pause(PAUSE).await;
         if common.is_ending() {
