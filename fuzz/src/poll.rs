@@ -155,9 +155,18 @@ impl World {
         let before = self.published.clone();
         self.happen(Event::Tick);
         if let (Some((_, before)), Some((_, now))) = (before, &self.published) {
-            assert_eq!(before, *now, "a new VM shows another map than the one before it");
+            let is_same = before == *now || but_openapi(&before) == but_openapi(now);
+            assert!(is_same, "a new VM shows another map than the one before it");
         }
     }
+}
+
+/// A map without what a new VM has yet to read, and answers 503 for.
+fn but_openapi(map: &[u8]) -> String {
+    let Ok(mut map) = decode(map.to_vec(), &*SERVERS) else { unreachable!("it was read before") };
+    let of_openapi: [&[u8]; 2] = [b"openapi ", b"index "];
+    map.pages.retain(|(key, _)| !of_openapi.iter().any(|form| key.starts_with(form)));
+    format!("{map:?}")
 }
 
 fn config() -> Fetcher {

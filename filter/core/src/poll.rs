@@ -135,7 +135,6 @@ impl Poller {
                 probing: None,
                 sign: None,
                 late: None,
-                silent: false,
                 refused: 0,
                 next_probe_ms: 0,
                 reading: None,
@@ -233,6 +232,7 @@ impl Poller {
             Ask::Sign => {
                 if server.signed(answer.status) {
                     self.publish(effects);
+                    effects.push(Effect::SaveStatus);
                 }
             }
             Ask::ApiServices => {
@@ -265,9 +265,9 @@ impl Poller {
         let Some(server) = self.servers.get_mut(at) else {
             return;
         };
-        let (before, was_silent) = (server.record.standing(), server.silent);
+        let (before, was_silent) = (server.record.standing(), server.record.silent);
         effects.push(Effect::Count(at, server.probed(status, now_ms)));
-        let changed = server.silent != was_silent;
+        let changed = server.record.silent != was_silent;
         let is_there = !matches!(server.record.standing(), Standing::Late | Standing::Gone);
         if is_there {
             if server.record.version.is_empty() || before == Standing::Gone {

@@ -50,6 +50,9 @@ pub struct ServerRecord {
     /// When its document was last read, or found unchanged.
     #[prost(uint64, tag = "8")]
     pub read_ms: u64,
+    /// Whether it answers nothing at all, or was late for too long, and gave no sign of life since.
+    #[prost(bool, tag = "9")]
+    pub silent: bool,
 }
 
 /// [`Standing`] as a protobuf enumeration.

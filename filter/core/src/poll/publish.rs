@@ -23,7 +23,7 @@ impl Poller {
         let views: Vec<_> = self.servers.iter().zip(&self.shown).map(view).collect();
         let mut rows = build(&views);
         let is_silent = |(server, shown): (&Tracked, &Standing)| {
-            server.silent && matches!(shown, Standing::Late | Standing::Gone)
+            server.record.silent && matches!(shown, Standing::Late | Standing::Gone)
         };
         let both = self.servers.iter().zip(&self.shown).enumerate();
         rows.silent = both.filter(|(_, both)| is_silent(*both)).map(|(at, _)| at).collect();

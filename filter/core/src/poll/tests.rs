@@ -192,6 +192,25 @@ fn a_vm_that_takes_over_reads_a_late_server_again() {
 }
 
 #[test]
+fn a_vm_that_takes_over_knows_who_is_silent() {
+    let mut world = World::new(vec![Serves(vec!["a"]), Serves(vec!["a", "b"])]);
+    world.poll();
+    world.servers[1] = Frozen;
+    world.poll_with_sign(1, 504);
+    let before = world.map.take();
+    world.hand_over();
+    let first_tick = world.poller.handle(Event::Tick, world.now_ms);
+    let is_map = |effect: &Effect| matches!(effect, Effect::Publish(..));
+    first_tick.into_iter().filter(is_map).for_each(|map| drop(world.carry_out(map)));
+    assert!(world.silent().contains(1));
+    assert_eq!(world.map, before);
+    // Also that it spoke again.
+    world.poll_with_sign(1, 200);
+    world.hand_over().poll_with_sign(1, 200);
+    assert!(!world.silent().contains(1));
+}
+
+#[test]
 fn a_server_that_came_back_is_confirmed_only_when_it_was_read_again() {
     let mut world = World::new(vec![Serves(vec!["a"]), Serves(vec!["a", "b"])]);
     world.poll();

@@ -28,8 +28,6 @@ pub(super) struct Tracked {
     pub(super) sign: Option<bool>,
     /// How it stood before its first late probe, and how many there were in a row.
     pub(super) late: Option<(Standing, u32)>,
-    /// Whether it answers nothing at all, or was late for too long, and gave no sign of life since.
-    pub(super) silent: bool,
     /// How often in a row the fetcher was not let in to `/readyz`.
     pub(super) refused: u32,
     pub(super) next_probe_ms: u64,
@@ -89,7 +87,7 @@ impl Tracked {
         let is_away = matches!(now, Standing::Late | Standing::Gone);
         let was_asked = self.sign.is_some() || now == Standing::Gone;
         let is_mute = status == TIMED_OUT && was_asked;
-        self.silent = is_away && is_no_sign && (self.silent || is_mute);
+        self.record.silent = is_away && is_no_sign && (self.record.silent || is_mute);
         self.record.set_standing(now);
         match status {
             200 => Look::Ready,
@@ -106,7 +104,7 @@ impl Tracked {
             return false;
         }
         self.sign = self.sign.map(|_| true);
-        std::mem::take(&mut self.silent)
+        std::mem::take(&mut self.record.silent)
     }
 
     pub(super) fn view(&self, standing: Standing) -> View<'_> {
