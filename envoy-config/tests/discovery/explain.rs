@@ -5,46 +5,18 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Output, Stdio};
 
-use serde::Deserialize;
+use peerway_testdata::{Case, Plane, Server, Standing, table};
 use serde_json::{Value, json};
 
 use crate::run::{json as json_of, peerway, printed, refuses, said, servers};
 
-#[derive(Deserialize)]
-struct Table {
-    planes: BTreeMap<String, Plane>,
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-struct Plane {
-    map: Option<String>,
-    servers: Vec<(String, Option<String>, String)>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    plane: String,
-    target: String,
-    #[serde(default)]
-    accept: String,
-    decision: String,
-    #[serde(default)]
-    order: Vec<String>,
-    #[serde(default)]
-    stamp: bool,
-    reason: Option<String>,
-}
-
-impl Plane {
-    /// Flags for its servers, if all of them are confirmed.
-    fn flags(&self) -> Option<Vec<String>> {
-        let flag = |(name, version, standing): &(String, Option<String>, String)| {
-            let version = version.as_ref().filter(|_| standing == "confirmed")?;
-            Some(format!("--server={name}=../filter/core/testdata/discovery/{version}"))
-        };
-        self.servers.iter().map(flag).collect::<Option<_>>().filter(|_| self.map.is_none())
-    }
+/// Flags for its servers, if all of them are confirmed.
+fn flags(plane: &Plane) -> Option<Vec<String>> {
+    let flag = |Server { name, version, standing }: &Server| {
+        let version = version.as_ref().filter(|_| *standing == Standing::Confirmed)?;
+        Some(format!("--server={name}=../filter/core/testdata/discovery/{version}"))
+    };
+    plane.servers.iter().map(flag).collect::<Option<_>>().filter(|_| plane.map.is_none())
 }
 
 fn explain_all(flags: &[String], lines: &[u8]) -> Output {
@@ -59,11 +31,10 @@ fn explain_all(flags: &[String], lines: &[u8]) -> Output {
 
 #[test]
 fn the_whole_case_table_of_confirmed_servers_is_decided_as_in_the_filter() {
-    let table = std::fs::read("../filter/core/testdata/cases.json").unwrap();
-    let table: Table = serde_json::from_slice(&table).unwrap();
+    let table = table();
     let mut seen = 0;
     for (name, plane) in &table.planes {
-        let Some(flags) = plane.flags() else { continue };
+        let Some(flags) = flags(plane) else { continue };
         // One run has one `Accept`.
         let mut by_accept: BTreeMap<&str, Vec<&Case>> = BTreeMap::new();
         for case in table.cases.iter().filter(|case| case.plane == *name) {

@@ -3,7 +3,6 @@
 //! harness runs the same table in real Envoy.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "helpers of tests, which say what they expect by failing"
 )]
@@ -19,11 +18,9 @@ use peerway_core::request::{Target, decoded_path};
 use peerway_core::servers::Server;
 use peerway_core::serving_map::{ServingMap, Standing, View, build};
 use peerway_core::snapshot;
-use serde::Deserialize;
+use peerway_testdata::{Case, Map, Plane, Standing as Told, table};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
-
-const TABLE: &str = include_str!("../testdata/cases.json");
 
 macro_rules! documents {
     ($($version:literal),*) => {
@@ -35,75 +32,45 @@ macro_rules! documents {
     };
 }
 
-#[derive(Deserialize)]
-struct Table {
-    planes: BTreeMap<String, Plane>,
-    cases: Vec<Case>,
+fn servers(plane: &Plane) -> Vec<Server> {
+    let server = |(at, server): (usize, &peerway_testdata::Server)| Server {
+        name: server.name.clone(),
+        address: format!("127.0.0.1:{}", 7001 + at),
+    };
+    plane.servers.iter().enumerate().map(server).collect()
 }
 
-#[derive(Deserialize)]
-struct Plane {
-    map: Option<String>,
-    servers: Vec<(String, Option<String>, String)>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    plane: String,
-    target: String,
-    #[serde(default)]
-    accept: String,
-    decision: String,
-    #[serde(default)]
-    order: Vec<String>,
-    #[serde(default)]
-    stamp: bool,
-    reason: Option<String>,
-}
-
-impl Plane {
-    fn servers(&self) -> Vec<Server> {
-        let server = |(at, (name, ..)): (usize, &(String, _, _))| Server {
-            name: name.clone(),
-            address: format!("127.0.0.1:{}", 7001 + at),
+/// The map as a worker holds it: built from the documents, written, and read again.
+fn map(plane: &Plane, known: &BTreeMap<&str, Known>) -> ServingMap {
+    let known = |server: &peerway_testdata::Server| Some(&known[server.version.as_ref()?.as_str()]);
+    let view = |server| View {
+        standing: standing(server),
+        apis: known(server).map(|known| &known.apis),
+        read_ms: 1,
+    };
+    let views: Vec<_> = plane.servers.iter().map(view).collect();
+    let mut rows = build(&views);
+    let places = plane.servers.iter().enumerate();
+    let silent = places.filter(|(_, server)| server.standing == Told::Silent);
+    rows.silent = silent.map(|(at, _)| at).collect();
+    for (root, at) in [(Root::Core, 0), (Root::Named, 1)] {
+        let source = |server| {
+            let body = known(server)?.bodies[at];
+            Some(Source { name: &server.name, standing: standing(server), body })
         };
-        self.servers.iter().enumerate().map(server).collect()
+        let sources: Vec<_> = plane.servers.iter().map(source).collect();
+        cluster::settle(root, &sources, &mut rows).unwrap();
     }
-
-    /// The map as a worker holds it: built from the documents, written, and read again.
-    fn map(&self, known: &BTreeMap<&str, Known>) -> ServingMap {
-        let view = |(_, version, standing): &(String, Option<String>, String)| View {
-            standing: self::standing(standing),
-            apis: version.as_ref().map(|version| &known[version.as_str()].apis),
-            read_ms: 1,
-        };
-        let views: Vec<_> = self.servers.iter().map(view).collect();
-        let mut rows = build(&views);
-        let places = self.servers.iter().enumerate();
-        rows.silent = places.filter(|(_, (.., it))| it == "silent").map(|(at, _)| at).collect();
-        for (root, at) in [(Root::Core, 0), (Root::Named, 1)] {
-            let mut sources = Vec::new();
-            for (name, version, standing) in &self.servers {
-                sources.push(version.as_ref().map(|version| Source {
-                    name,
-                    standing: self::standing(standing),
-                    body: known[version.as_str()].bodies[at],
-                }));
-            }
-            cluster::settle(root, &sources, &mut rows).unwrap();
-        }
-        let servers = self.servers();
-        snapshot::decode(snapshot::encode(&servers, &rows), &servers).unwrap()
-    }
+    let servers = servers(plane);
+    snapshot::decode(snapshot::encode(&servers, &rows), &servers).unwrap()
 }
 
-fn standing(name: &str) -> Standing {
-    match name {
-        "confirmed" => Standing::Confirmed,
-        "unknown" => Standing::Unknown,
-        "late" => Standing::Late,
-        "gone" | "silent" => Standing::Gone,
-        other => panic!("standing {other}"),
+fn standing(server: &peerway_testdata::Server) -> Standing {
+    match server.standing {
+        Told::Confirmed => Standing::Confirmed,
+        Told::Unknown => Standing::Unknown,
+        Told::Late => Standing::Late,
+        Told::Gone | Told::Silent => Standing::Gone,
     }
 }
 
@@ -144,20 +111,19 @@ fn told(decision: &Decision, servers: &[Server]) -> (String, Vec<String>, bool, 
 
 #[test]
 fn every_case_of_the_table_is_decided_as_it_says() {
-    let table: Table = serde_json::from_str(TABLE).unwrap();
+    let table = table();
     let known = known_documents();
     assert!(table.cases.len() > 50, "the table was cut");
     let mut wrong = Vec::new();
     for case in &table.cases {
         let plane = &table.planes[&case.plane];
-        let (servers, map) = (plane.servers(), plane.map(&known));
-        let knowledge = match plane.map.as_deref() {
+        let (servers, map) = (servers(plane), map(plane, &known));
+        let knowledge = match plane.map {
             None => Knowledge::Map(&map),
-            Some("none") => Knowledge::NoMap,
-            Some("expired") => Knowledge::Expired(&map),
-            Some("starting") => Knowledge::Starting(Some(&map)),
-            Some("starting, none") => Knowledge::Starting(None),
-            Some(other) => panic!("map {other}"),
+            Some(Map::Missing) => Knowledge::NoMap,
+            Some(Map::Expired) => Knowledge::Expired(&map),
+            Some(Map::Starting) => Knowledge::Starting(Some(&map)),
+            Some(Map::StartingWithout) => Knowledge::Starting(None),
         };
         let path = decoded_path(case.target.as_bytes()).unwrap();
         let decision = decide(target(&path, &case.accept), &servers, knowledge, 0);
@@ -173,9 +139,9 @@ fn every_case_of_the_table_is_decided_as_it_says() {
 
 #[test]
 fn servers_that_are_equally_good_take_turns() {
-    let table: Table = serde_json::from_str(TABLE).unwrap();
+    let table = table();
     let plane = &table.planes["two-new"];
-    let (servers, map) = (plane.servers(), plane.map(&known_documents()));
+    let (servers, map) = (servers(plane), map(plane, &known_documents()));
     let target = Target::of(b"/apis/certificates.k8s.io/v1/clustertrustbundles");
     let order = |turn| told(&decide(target, &servers, Knowledge::Map(&map), turn), &servers).1;
     assert_eq!(order(0), ["b", "c", "b", "c", "a"]);

@@ -1,54 +1,26 @@
 //! The core's case table (`filter/core/testdata/cases.json`) in real Envoy before real servers: the
 //! same decision and reason, and from whom the answer came.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use peerway_harness::balancer::{Balancer, Builder};
 use peerway_harness::client::{Protocol, Request};
 use peerway_harness::control_plane::{ADMIN_TOKEN, ControlPlane};
 use peerway_harness::process::{free_port, wait_until};
-use serde::Deserialize;
+use peerway_testdata::{Case, table};
 use serde_json::{Value, json};
 
-const TABLE: &str = include_str!("../../../filter/core/testdata/cases.json");
-
-#[derive(Deserialize)]
-struct Table {
-    planes: BTreeMap<String, Plane>,
-    cases: Vec<Case>,
+/// Its target, told from others of the same path in the access log.
+fn marked(case: &Case, at: usize) -> String {
+    let mark = if case.target.contains('?') { '&' } else { '?' };
+    format!("{}{mark}case={at}", case.target)
 }
 
-#[derive(Deserialize)]
-struct Plane {
-    envoy: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    plane: String,
-    target: String,
-    #[serde(default)]
-    accept: String,
-    reason: Option<String>,
-    status: Option<u16>,
-    #[serde(default)]
-    from: Vec<String>,
-}
-
-impl Case {
-    /// Its target, told from others of the same path in the access log.
-    fn marked(&self, at: usize) -> String {
-        let mark = if self.target.contains('?') { '&' } else { '?' };
-        format!("{}{mark}case={at}", self.target)
-    }
-
-    fn request(&self, target: &str) -> Request {
-        let request = Request::get(target);
-        match self.accept.as_str() {
-            "" => request,
-            accept => request.header("accept", accept),
-        }
+fn request(case: &Case, target: &str) -> Request {
+    let request = Request::get(target);
+    match case.accept.as_str() {
+        "" => request,
+        accept => request.header("accept", accept),
     }
 }
 
@@ -60,7 +32,7 @@ async fn control_plane(versions: [&str; 3]) -> ControlPlane {
 
 /// Asks every case of a plane, and compares what came back with what the table says.
 async fn check(plane: &str, servers: &[(String, String)], balancer: &Balancer) {
-    let table: Table = serde_json::from_str(TABLE).unwrap();
+    let table = table();
     assert!(table.planes[plane].envoy.is_some(), "{plane} is not for Envoy");
     let client = balancer.client(ADMIN_TOKEN, Protocol::Http2).unwrap();
     let cases: Vec<_> = table.cases.iter().filter(|case| case.plane == plane).collect();
@@ -68,21 +40,21 @@ async fn check(plane: &str, servers: &[(String, String)], balancer: &Balancer) {
     // A worker takes a new map on its tick, a moment after it was published.
     let first = cases.iter().find(|case| case.reason.is_some() && case.status.is_some()).unwrap();
     let is_decided_by_it = async || {
-        let answer = client.raw(first.request(&first.target)).await;
+        let answer = client.raw(request(first, &first.target)).await;
         answer.is_ok_and(|it| it.header("x-peerway-reason") == first.reason.as_deref())
     };
     wait_until("the map is in use", Duration::from_secs(20), is_decided_by_it).await.unwrap();
     let earlier = balancer.access_log().unwrap().len();
     for (at, case) in cases.iter().enumerate() {
         let Some(status) = case.status else { continue };
-        let answer = client.raw(case.request(&case.marked(at))).await.unwrap();
+        let answer = client.raw(request(case, &marked(case, at))).await.unwrap();
         assert_eq!(answer.status.as_u16(), status, "{plane}: {}: {}", case.target, answer.text());
         assert_eq!(answer.header("x-peerway-reason"), case.reason.as_deref(), "{}", case.target);
     }
     let logged = async || {
         let log = balancer.access_log().unwrap().split_off(earlier);
         cases.iter().enumerate().filter(|(_, case)| case.status.is_some()).all(|(at, case)| {
-            let line = log.iter().find(|line| line["path"] == case.marked(at).as_str());
+            let line = log.iter().find(|line| line["path"] == marked(case, at).as_str());
             line.inspect(|line| came_from(case, line, servers)).is_some()
         })
     };

@@ -13,6 +13,7 @@ use peerway_harness::balancer::{Balancer, Builder};
 use peerway_harness::client::{Client, Protocol, Request};
 use peerway_harness::control_plane::{ADMIN_TOKEN, ControlPlane};
 use peerway_harness::process::wait_until;
+use peerway_testdata::table;
 use serde_json::{Value, json};
 
 /// Runs the command as people do, with something on its standard input.
@@ -235,11 +236,7 @@ async fn the_command_says_of_live_servers_what_peerway_does_with_them() {
 /// The targets of the case table and some more: the reason that the filter gives is the one that
 /// `explain` gives by the map of the same moment.
 async fn explain_agrees(balancer: &Balancer, map: &str) {
-    let table: Value =
-        serde_json::from_str(include_str!("../../../filter/core/testdata/cases.json")).unwrap();
-    let cases = table["cases"].as_array().unwrap().iter();
-    let mut targets: Vec<_> =
-        cases.map(|case| case["target"].as_str().unwrap().to_owned()).collect();
+    let mut targets: Vec<_> = table().cases.into_iter().map(|case| case.target).collect();
     targets.extend(odd_targets().into_iter().step_by(5));
     targets.retain(|target| !target.contains("/exec") && !target.contains("watch"));
     // The map for people has what servers list, not the documents in which they list it.
