@@ -315,19 +315,19 @@ impl Poller {
         let outcome = server.take(outcomes, now_ms);
         effects.push(Effect::Count(at, outcome));
         let changed = outcome == Outcome::Read;
-        let read_ms = server.record.read_ms;
+        let passed = read_before_ms..=server.record.read_ms;
+        let is_remembered = server.record.standing().is_remembered();
         if changed {
             effects.push(Effect::SaveDocument(at));
             // Another version may have taken its place between two looks.
             self.ask(at, Ask::Version, effects);
             self.ask(at, Ask::ApiServices, effects);
         }
-        // What this server leaves out counts against a gone one's memory from the moment on in which
-        // this document is the newer one.
-        let newer_than_before = read_before_ms..read_ms;
-        let overtook = self.servers.iter().any(|other| {
-            other.record.standing() == Standing::Gone
-                && newer_than_before.contains(&other.record.read_ms)
+        // What a confirmed server leaves out counts against what others are remembered for, if its
+        // document is the newer one.
+        let overtook = self.servers.iter().enumerate().any(|(other_at, other)| {
+            let is_either = is_remembered || other.record.standing().is_remembered();
+            other_at != at && passed.contains(&other.record.read_ms) && is_either
         });
         self.after_change(at, before, changed || overtook, effects);
     }

@@ -42,6 +42,11 @@ impl Standing {
             Self::Gone => "gone",
         }
     }
+
+    /// Whether its document may be out of date: it is gone, or back and not read again.
+    pub fn is_remembered(self) -> bool {
+        matches!(self, Self::Unknown | Self::Gone)
+    }
 }
 
 /// One server as it enters the map.
@@ -138,7 +143,8 @@ pub fn build(views: &[View<'_>]) -> Rows {
             }
         }
     }
-    let remembered = standing(Standing::Gone).or(rows.unknown);
+    let places = views.iter().enumerate().filter(|(_, view)| view.standing.is_remembered());
+    let remembered = places.map(|(at, _)| at).collect();
     let ghosts = &mut rows.ghosts;
     listed.retain(|key, (servers, origin)| {
         let is_ghost = *origin == Origin::Shared && is_ghost(*servers, remembered, views);

@@ -190,9 +190,12 @@ impl Reader {
     }
 }
 
-/// Whether what a server names can be a request's path, and one of a document.
+/// Whether what a server names can be a request's path, and one of a document: an index that names
+/// itself would be asked for again and again.
 fn may_be_asked(url: &str) -> bool {
-    url.starts_with(ROOT) && url.bytes().all(|byte| byte.is_ascii_graphic())
+    let below = url.strip_prefix(ROOT);
+    below.is_some_and(|path| path.starts_with('/'))
+        && url.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn part<'p>(parts: &'p [Part], server: usize, url: &str) -> Option<&'p [u8]> {

@@ -159,15 +159,23 @@ fn what_cannot_be_read_is_asked_again_and_never_united() {
 }
 
 #[test]
-fn only_what_can_be_a_path_is_asked_for() {
+fn only_what_can_be_the_path_of_a_document_is_asked_for() {
     let servers: [(Standing, &[&str]); 2] = [(C, &["gx", "gz"]), (C, &["gx", "gw"])];
-    for (query, expected) in
-        [("?hash=1", 1), (r"?hash=1\r\nx: y", 0), ("?hash= 1", 0), ("\u{e9}", 0)]
-    {
+    let good = "/openapi/v3/apis/g/v1?hash=1";
+    let index = index(&[("apis/g/v1", "?hash=1")]);
+    for (url, expected) in [
+        (good, 1),
+        (r"/openapi/v3/apis/g/v1?hash=1\r\nx: y", 0),
+        ("/openapi/v3/apis/g/v1?hash= 1", 0),
+        ("/openapi/v3/apis/g/v1\u{e9}", 0),
+        ("/api", 0),
+        // It would be asked for for ever.
+        (ROOT, 0),
+    ] {
         let mut reader = Reader::default();
         reader.settle(&mut rows(&servers));
         let question = reader.due(1_000).remove(0);
-        let (next, _) = reader.hear(&question, Some(index(&[("apis/g/v1", query)]).as_bytes()));
-        assert_eq!(next.len(), expected, "{query}");
+        let (next, _) = reader.hear(&question, Some(index.replace(good, url).as_bytes()));
+        assert_eq!(next.len(), expected, "{url}");
     }
 }
