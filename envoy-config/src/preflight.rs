@@ -20,8 +20,8 @@ use serde::Serialize;
 
 pub use certificates::Certificate;
 pub use facts::{
-    Answer, Asked, CREDENTIAL_ID, Encoding, Facts, FrontProxy, OwnFile, PROBE_GROUPS, PROBE_UID,
-    PROBE_USER, Past, ServerFacts, UNKNOWN_GROUP, UNKNOWN_VERSION, Wire,
+    Answer, Asked, CREDENTIAL_ID, Encoding, Facts, FrontProxy, Own, OwnFile, PROBE_GROUPS,
+    PROBE_UID, PROBE_USER, Past, ServerFacts, UNKNOWN_GROUP, UNKNOWN_VERSION, Validity, Wire,
 };
 
 /// How a check came out, best first.

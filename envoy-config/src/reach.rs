@@ -22,12 +22,14 @@ pub struct Reach<'a> {
     pub timeout: Duration,
     /// Where the balancer listens.
     pub listen: SocketAddr,
-    /// Path of the certificate that it shows, PEM.
-    pub listen_certificate: &'a str,
+    /// Paths of the certificate that it shows and its key, PEM.
+    pub listen_pair: (&'a str, &'a str),
     /// Path of the authorities of clients' certificates, PEM, where some are asked for.
     pub client_ca: Option<&'a str>,
     /// Paths of the front-proxy certificate and its key, PEM, where there is one.
     pub front_proxy: Option<(&'a str, &'a str)>,
+    /// Path of the module.
+    pub module: &'a str,
 }
 
 /// What the fetcher proves who it is by: paths.
@@ -65,11 +67,12 @@ impl ControlPlane {
             identity,
             timeout: Duration::from_millis(self.fetcher.discovery_timeout.0),
             listen: self.listen.address,
-            listen_certificate: &self.listen.pair.certificate,
+            listen_pair: (&self.listen.pair.certificate, &self.listen.pair.key),
             client_ca: self.clients().map(|(authorities, _)| authorities),
             front_proxy: self
                 .clients()
                 .map(|(_, pair)| (pair.certificate.as_str(), pair.key.as_str())),
+            module: &self.wasm,
         }
     }
 }

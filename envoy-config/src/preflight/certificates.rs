@@ -4,7 +4,7 @@ use x509_cert::der::asn1::{PrintableStringRef, Utf8StringRef};
 use x509_cert::der::oid::db::rfc4519::COMMON_NAME;
 use x509_cert::der::{Decode, DecodePem, Encode};
 
-use super::{Facts, Findings, OwnFile};
+use super::{Facts, Findings, Own, OwnFile, Validity};
 
 /// What checks look at in a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,6 +48,11 @@ impl Certificate {
         Ok(found)
     }
 
+    /// From when and until when it is good.
+    pub fn validity(&self) -> Validity {
+        Validity { start_s: Some(self.not_before_s), end_s: Some(self.not_after_s) }
+    }
+
     fn of(certificate: &x509_cert::Certificate) -> Result<Self, String> {
         let failed = |error| format!("no certificate: {error}");
         let inner = &certificate.tbs_certificate;
@@ -70,17 +75,22 @@ impl Certificate {
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
-/// A certificate that ends sooner may end unnoticed: who renews does it at two thirds of its life,
-/// and the shortest that are usual live for three months.
+/// What ends sooner may end unnoticed, unless it never lives for long: certificates are renewed at two
+/// thirds of their life, and a kubelet renews tokens at four fifths.
 const SOON_S: u64 = 14 * DAY_S;
+const LEFT_OF_LIFE: u64 = 5;
 const DAY_S: u64 = 86_400;
 
 /// How long something is valid, in words, and whether it ends soon.
-pub(super) fn until(end_s: Option<u64>, now_s: u64) -> (String, bool) {
+pub(super) fn until(Validity { start_s, end_s }: Validity, now_s: u64) -> (String, bool) {
     let Some(end_s) = end_s else { return ("without an end".to_owned(), false) };
+    let life_s = start_s.map_or(u64::MAX, |start_s| end_s.saturating_sub(start_s));
     match end_s.checked_sub(now_s) {
         None => (format!("ended {} ago", span(now_s - end_s)), true),
-        Some(left_s) => (format!("valid for {}", span(left_s)), left_s < SOON_S),
+        Some(left_s) => {
+            let is_soon = left_s < SOON_S.min(life_s / LEFT_OF_LIFE);
+            (format!("valid for {}", span(left_s)), is_soon)
+        }
     }
 }
 
@@ -94,36 +104,47 @@ fn span(seconds: u64) -> String {
 }
 
 pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
-    for OwnFile { field, path, valid } in &facts.own {
-        own_file(field, path, valid, facts.now_s, findings);
+    for file in &facts.own {
+        own_file(file, facts.now_s, findings);
     }
 }
 
-fn own_file(
-    field: &str,
-    path: &str,
-    valid: &Result<(Option<u64>, Option<u64>), String>,
-    now_s: u64,
-    findings: &mut Findings,
-) {
-    const CHECK: &str = "own-credentials";
-    let renew = format!("renew {field}; Envoy rereads it when it is replaced by a rename");
-    match valid {
+fn own_file(OwnFile { field, path, found }: &OwnFile, now_s: u64, findings: &mut Findings) {
+    let check = if *field == "wasm" { "module" } else { "own-credentials" };
+    match found {
         Err(why) => findings.failed(
-            CHECK,
+            check,
             None,
             format!("{field}: {path}: {why}"),
-            "put it there, or run preflight where Envoy will run",
+            format!("put {field} there, or run preflight where Envoy will run"),
         ),
-        Ok((Some(start_s), _)) if *start_s > now_s => {
-            let wait = span(start_s - now_s);
-            findings.failed(CHECK, None, format!("{field}: valid only in {wait}"), renew);
+        Ok(Own::Credential(validity)) => own_credential(field, *validity, now_s, findings),
+        Ok(Own::Key) => findings.passed(check, None, format!("{field}: its certificate's")),
+        Ok(Own::Authorities(1)) => findings.passed(check, None, format!("{field}: one authority")),
+        Ok(Own::Authorities(count)) => {
+            findings.passed(check, None, format!("{field}: {count} authorities"));
         }
-        Ok((_, end_s)) => match (until(*end_s, now_s), end_s.is_some_and(|end| end < now_s)) {
-            ((words, _), true) => findings.failed(CHECK, None, format!("{field}: {words}"), renew),
-            ((words, true), _) => findings.warn(CHECK, None, format!("{field}: {words}"), renew),
-            ((words, false), _) => findings.passed(CHECK, None, format!("{field}: {words}")),
-        },
+        Ok(Own::Module(bytes)) => findings.passed(check, None, format!("{field}: {bytes} bytes")),
+    }
+}
+
+fn own_credential(field: &str, validity: Validity, now_s: u64, findings: &mut Findings) {
+    const CHECK: &str = "own-credentials";
+    let renew = format!("renew {field}; Envoy rereads it when it is replaced by a rename");
+    if let Some(wait_s) = validity.start_s.and_then(|start_s| start_s.checked_sub(now_s))
+        && wait_s > 0
+    {
+        let wait = span(wait_s);
+        return findings.failed(CHECK, None, format!("{field}: valid only in {wait}"), renew);
+    }
+    let (words, ends_soon) = until(validity, now_s);
+    let what = format!("{field}: {words}");
+    match ends_soon {
+        _ if validity.end_s.is_some_and(|end_s| end_s < now_s) => {
+            findings.failed(CHECK, None, what, renew);
+        }
+        true => findings.warn(CHECK, None, what, renew),
+        false => findings.passed(CHECK, None, what),
     }
 }
 
@@ -137,27 +158,33 @@ mod tests {
 
     #[test]
     fn what_ends_soon_is_told_in_time() {
-        let verdict = |valid| {
+        let verdict = |start_s, end_s| {
+            let found = Ok(Own::Credential(Validity { start_s, end_s }));
+            let path = "tls.crt".to_owned();
             let mut findings = Findings::default();
-            own_file("listen.certificate", "tls.crt", &valid, NOW_S, &mut findings);
+            own_file(&OwnFile { field: "listen.certificate", path, found }, NOW_S, &mut findings);
             findings.0[0].verdict
         };
-        assert_eq!(verdict(Ok((Some(0), Some(NOW_S + 90 * DAY_S)))), Verdict::Passed);
-        assert_eq!(verdict(Ok((None, None))), Verdict::Passed);
-        assert_eq!(verdict(Ok((Some(0), Some(NOW_S + DAY_S)))), Verdict::Warning);
-        assert_eq!(verdict(Ok((Some(0), Some(NOW_S - 1)))), Verdict::Failed);
-        assert_eq!(verdict(Ok((Some(NOW_S + 60), None))), Verdict::Failed);
-        assert_eq!(verdict(Err("not there".into())), Verdict::Failed);
+        assert_eq!(verdict(Some(0), Some(NOW_S + 90 * DAY_S)), Verdict::Passed);
+        assert_eq!(verdict(None, None), Verdict::Passed);
+        assert_eq!(verdict(Some(0), Some(NOW_S + DAY_S)), Verdict::Warning);
+        assert_eq!(verdict(None, Some(NOW_S + 13 * DAY_S)), Verdict::Warning);
+        assert_eq!(verdict(Some(0), Some(NOW_S - 1)), Verdict::Failed);
+        assert_eq!(verdict(Some(NOW_S + 60), None), Verdict::Failed);
+        // The token of a service account, as a kubelet renews it.
+        assert_eq!(verdict(Some(NOW_S - 2_800), Some(NOW_S + 800)), Verdict::Passed);
+        assert_eq!(verdict(Some(NOW_S - 3_000), Some(NOW_S + 600)), Verdict::Warning);
     }
 
     #[test]
     fn spans_are_as_fine_as_they_are_short() {
-        let words = |left_s| until(Some(NOW_S + left_s), NOW_S).0;
+        let words_of = |end_s| until(Validity { start_s: None, end_s: Some(end_s) }, NOW_S).0;
+        let words = |left_s| words_of(NOW_S + left_s);
         assert_eq!(words(90), "valid for 90 s");
         assert_eq!(words(3_600), "valid for 60 min");
         assert_eq!(words(DAY_S), "valid for 24 h");
         assert_eq!(words(30 * DAY_S), "valid for 30 days");
-        assert_eq!(until(Some(NOW_S - DAY_S), NOW_S).0, "ended 24 h ago");
+        assert_eq!(words_of(NOW_S - DAY_S), "ended 24 h ago");
     }
 
     #[test]

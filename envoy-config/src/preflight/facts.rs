@@ -87,7 +87,7 @@ impl Encoding {
 pub struct Facts {
     /// When, in seconds since the epoch.
     pub now_s: u64,
-    /// The certificates and tokens that the control-plane file names.
+    /// The files that the control-plane file names.
     pub own: Vec<OwnFile>,
     /// The authorities of clients' certificates, where the file names some.
     pub client_ca: Option<Result<Vec<Certificate>, String>>,
@@ -99,15 +99,37 @@ pub struct Facts {
     pub past: Past,
 }
 
-/// A certificate or token that Peerway shows to somebody.
+/// A file that Envoy will read.
 #[derive(Debug, Clone)]
 pub struct OwnFile {
     /// The field that names it: `listen.certificate`.
     pub field: &'static str,
     /// Its path.
     pub path: String,
-    /// Until when it is valid, in seconds since the epoch; nothing for a token without an end.
-    pub valid: Result<(Option<u64>, Option<u64>), String>,
+    /// What is in it, or why it cannot be used.
+    pub found: Result<Own, String>,
+}
+
+/// What is in a file that Envoy will read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Own {
+    /// A certificate or token.
+    Credential(Validity),
+    /// The key of the certificate that is named with it.
+    Key,
+    /// So many authorities.
+    Authorities(usize),
+    /// The module, of so many bytes.
+    Module(usize),
+}
+
+/// From when and until when, in seconds since the epoch; nothing if that is not told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Validity {
+    /// From when.
+    pub start_s: Option<u64>,
+    /// Until when.
+    pub end_s: Option<u64>,
 }
 
 /// One server.

@@ -34,15 +34,15 @@ fn reachable(server: &ServerFacts, findings: &mut Findings) {
             format!("{address}: {why}; nothing else of it could be checked"),
             "start the server, open the way to it from here, or take it out of the file",
         ),
-        None => findings.skipped(CHECK, name, "was not asked"),
+        None => findings.skipped(CHECK, name, "was not asked, see own-credentials"),
     }
 }
 
 fn certificate(server: &ServerFacts, wire: &Wire, now_s: u64, findings: &mut Findings) {
     const CHECK: &str = "serving-certificate";
     let name = Some(server.name.as_str());
-    let valid = wire.certificate.as_ref().map(|it| (it.not_before_s, it.not_after_s));
-    let (words, ends_soon) = until(valid.map(|(_, end)| end), now_s);
+    let valid = wire.certificate.as_ref().map(|certificate| certificate.validity());
+    let (words, ends_soon) = until(valid.unwrap_or_default(), now_s);
     match &wire.untrusted {
         Some(why) => findings.failed(
             CHECK,

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use envoy_config::preflight::{
-    Answer, Asked, CREDENTIAL_ID, Certificate, Encoding, Facts, FrontProxy, OwnFile, PROBE_GROUPS,
-    PROBE_UID, PROBE_USER, Past, ServerFacts,
+    Answer, Asked, CREDENTIAL_ID, Certificate, Encoding, Facts, FrontProxy, Own, OwnFile,
+    PROBE_GROUPS, PROBE_UID, PROBE_USER, Past, ServerFacts, Validity,
 };
 use envoy_config::{Identity, Reach};
 use peerway_core::discovery::{ACCEPT, API_SERVICES};
@@ -63,7 +63,7 @@ pub(super) fn facts(file: &Path, past_as: Option<&Path>) -> Result<Facts, String
     })
 }
 
-/// What Peerway proves by who it is, as far as it can be read.
+/// What Peerway proves by who it is, and what it verifies servers by, as far as it can be used.
 struct Credentials {
     token: Option<String>,
     /// Certificate and key, PEM.
@@ -74,13 +74,18 @@ struct Credentials {
 
 impl Credentials {
     fn read(reach: &Reach<'_>) -> Self {
-        let pair = |certificate, key| live::read(certificate).ok().zip(live::read(key).ok());
+        let pair = |certificate, key| {
+            let pair = (live::read(certificate).ok()?, live::read(key).ok()?);
+            wire::fits(&pair.0, &pair.1).is_ok().then_some(pair)
+        };
         let (token, fetcher) = match reach.identity {
             Identity::TokenFile(path) => (live::read_token(path).ok(), None),
             Identity::Certificate { certificate, key } => (None, pair(certificate, key)),
         };
         let front_proxy = reach.front_proxy.and_then(|(certificate, key)| pair(certificate, key));
-        Self { token, fetcher, front_proxy, ca: live::read(reach.ca) }
+        let ca = live::read(reach.ca);
+        let ca = ca.and_then(|pem| live::roots(&pem, reach.ca).map(|_| pem));
+        Self { token, fetcher, front_proxy, ca }
     }
 }
 
@@ -95,6 +100,9 @@ struct Asker<'a> {
 impl Asker<'_> {
     fn server(&self) -> ServerFacts {
         let mut facts = ServerFacts::default();
+        if self.credentials.ca.is_err() {
+            return facts;
+        }
         let wire = self.wire();
         let may_ask = wire.as_ref().is_ok_and(|wire| wire.untrusted.is_none());
         facts.wire = Some(wire);
@@ -238,25 +246,48 @@ fn past(
 }
 
 fn own_files(reach: &Reach<'_>) -> Vec<OwnFile> {
-    let certificate = |field, path: &str| {
-        let read = read(path).and_then(|pem| Certificate::from_pem(&pem));
-        let valid = read.map(|it| (Some(it.not_before_s), Some(it.not_after_s)));
-        OwnFile { field, path: path.to_owned(), valid }
+    let authorities = |pem: Vec<u8>| match Certificate::all_from_pem(&pem)?.len() {
+        0 => Err("no certificate in it, PEM is needed".to_owned()),
+        count => Ok(Own::Authorities(count)),
     };
-    let fetcher = match reach.identity {
-        Identity::TokenFile(path) => OwnFile {
-            field: "fetcher.tokenFile",
-            path: path.to_owned(),
-            valid: read(path).and_then(|token| token_ends(&token)),
-        },
-        Identity::Certificate { certificate: path, .. } => {
-            certificate("fetcher.clientCertificate", path)
+    let module = |bytes: Vec<u8>| match bytes.starts_with(b"\0asm") {
+        true => Ok(Own::Module(bytes.len())),
+        false => Err("no WebAssembly module".to_owned()),
+    };
+    let mut files = own_pair(["listen.certificate", "listen.key"], reach.listen_pair).to_vec();
+    match reach.identity {
+        Identity::TokenFile(path) => {
+            let token = read(path).and_then(|token| token_validity(&token));
+            files.push(own_file("fetcher.tokenFile", path, token.map(Own::Credential)));
         }
+        Identity::Certificate { certificate, key } => {
+            let fields = ["fetcher.clientCertificate.certificate", "fetcher.clientCertificate.key"];
+            files.extend(own_pair(fields, (certificate, key)));
+        }
+    }
+    if let Some(paths) = reach.front_proxy {
+        files.extend(own_pair(["frontProxy.certificate", "frontProxy.key"], paths));
+    }
+    files.push(own_file("serversTls.ca", reach.ca, read(reach.ca).and_then(authorities)));
+    files.push(own_file("wasm", reach.module, read(reach.module).and_then(module)));
+    files
+}
+
+fn own_file(field: &'static str, path: &str, found: Result<Own, String>) -> OwnFile {
+    OwnFile { field, path: path.to_owned(), found }
+}
+
+/// A certificate, and the key that is to be its.
+fn own_pair(fields: [&'static str; 2], (certificate, key): (&str, &str)) -> [OwnFile; 2] {
+    let chain = read(certificate);
+    let first = chain.clone().and_then(|pem| Certificate::from_pem(&pem));
+    let fits = match chain {
+        Ok(chain) if first.is_ok() => read(key).and_then(|key| wire::fits(&chain, &key)),
+        // Whether it fits what cannot be read is not known.
+        _ => read(key).map(drop),
     };
-    let front_proxy =
-        reach.front_proxy.map(|(path, _)| certificate("frontProxy.certificate", path));
-    let listen = certificate("listen.certificate", reach.listen_certificate);
-    [listen, fetcher].into_iter().chain(front_proxy).collect()
+    let first = first.map(|first| Own::Credential(first.validity()));
+    [own_file(fields[0], certificate, first), own_file(fields[1], key, fits.map(|()| Own::Key))]
 }
 
 /// The file beside its name already: without the path in front of the problem.
@@ -265,7 +296,7 @@ fn read(path: &str) -> Result<Vec<u8>, String> {
 }
 
 /// From when and until when a token is good, if it tells.
-fn token_ends(token: &[u8]) -> Result<(Option<u64>, Option<u64>), String> {
+fn token_validity(token: &[u8]) -> Result<Validity, String> {
     let token = str::from_utf8(token).map_err(|_| "not text")?.trim();
     if token.is_empty() {
         return Err("empty, a bearer token is needed".to_owned());
@@ -274,7 +305,7 @@ fn token_ends(token: &[u8]) -> Result<(Option<u64>, Option<u64>), String> {
     let claims: serde_json::Value =
         payload.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
     let number = |name: &str| claims.get(name).and_then(serde_json::Value::as_u64);
-    Ok((number("nbf"), number("exp")))
+    Ok(Validity { start_s: number("nbf"), end_s: number("exp") })
 }
 
 fn now() -> Duration {
@@ -289,10 +320,11 @@ mod tests {
     fn a_token_tells_until_when_it_is_good_or_nothing() {
         let claims = URL_SAFE_NO_PAD.encode(r#"{"exp":1800000000,"nbf":1700000000}"#);
         let token = format!("e30.{claims}.signature\n");
-        assert_eq!(token_ends(token.as_bytes()), Ok((Some(1_700_000_000), Some(1_800_000_000))));
+        let validity = Validity { start_s: Some(1_700_000_000), end_s: Some(1_800_000_000) };
+        assert_eq!(token_validity(token.as_bytes()), Ok(validity));
         for opaque in ["abc", "a.b.c", "a.e30.c", "31ada4fd-adec-460c-809a-9e56ceb75269"] {
-            assert_eq!(token_ends(opaque.as_bytes()), Ok((None, None)), "{opaque}");
+            assert_eq!(token_validity(opaque.as_bytes()), Ok(Validity::default()), "{opaque}");
         }
-        assert!(token_ends(b" \n").is_err() && token_ends(b"\xff").is_err());
+        assert!(token_validity(b" \n").is_err() && token_validity(b"\xff").is_err());
     }
 }

@@ -156,6 +156,11 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     read.map_err(|error| error.to_string())
 }
 
+/// Whether a key is that of a certificate, the first of its chain. An error says why not.
+pub(super) fn fits(chain: &[u8], key: &[u8]) -> Result<(), String> {
+    certified(chain, key, &ring::default_provider()).map(drop)
+}
+
 fn certified(
     certificate: &[u8],
     key: &[u8],
