@@ -21,7 +21,7 @@ const NO_API: &str = "/version";
 const STAMP: &str = "x-kubernetes-peer-proxied";
 
 /// What a client could hope to gain something by. `{a}` is the address of the first server.
-const FORGED: [(&str, &str); 24] = [
+const FORGED: [(&str, &str); 26] = [
     (STAMP, "true"),
     ("X-Kubernetes-Peer-Proxied", "false"),
     ("x-gateway-destination-endpoint", "{a}"),
@@ -46,6 +46,8 @@ const FORGED: [(&str, &str); 24] = [
     ("x_remote_user", "eve"),
     ("X_Remote_Group", "system:masters"),
     ("x_remote_extra_foo", "eve"),
+    ("X-Remote_User", "eve"),
+    ("x_remote-group", "system:masters"),
 ];
 
 /// Each of them alone, then all of them, each twice.
@@ -63,7 +65,7 @@ pub(crate) fn forgeries(method: Method, path: &str, first: &str) -> Vec<Request>
 /// the stamp.
 pub(crate) fn is_clean(request: &Recorded, stamp: bool) -> Result<()> {
     let forbidden = |name: &&HeaderName| {
-        let prefixes = ["x-remote-", "x_remote_", "x-peerway-", "x-envoy-"];
+        let prefixes = ["x-remote", "x_remote", "x-peerway-", "x-envoy-"];
         let name = name.as_str();
         prefixes.iter().any(|prefix| name.starts_with(prefix))
             || name == "x-gateway-destination-endpoint"

@@ -2,13 +2,14 @@
 //! router's VM healthy and crashed. Simulated servers, which tell what reached them.
 
 use anyhow::{Context, Result, ensure};
-use hyper::{HeaderMap, Method};
+use hyper::{HeaderMap, Method, StatusCode};
 use peerway_harness::balancer::Balancer;
 use peerway_harness::client::{Client, Protocol, Request};
 use peerway_harness::control_plane::ADMIN_TOKEN;
 use peerway_harness::module::Module;
 use peerway_harness::pki::Identity;
-use peerway_harness::simulated::{Matcher, Recorded};
+use peerway_harness::simulated::{Fault, Matcher, Recorded, Reply};
+use serde_json::json;
 
 use crate::bad_input::{forgeries, many_at_once, skewed};
 use crate::rig::{SimulatedPlane, no_vm_died};
@@ -95,6 +96,72 @@ async fn nor_while_the_router_crashes() {
     }
 }
 
+/// Attempts share their headers: what is taken away on the way to the first server is not there on the
+/// way to the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_server_that_is_asked_sees_the_same_caller() {
+    let plane = skewed().await.unwrap();
+    // So that there is no map.
+    for server in &plane.servers {
+        let unreadable = || Fault::Reply(Reply::new(StatusCode::FORBIDDEN));
+        server.set_fault(Matcher::path("/api"), unreadable());
+        server.set_fault(Matcher::path("/apis"), unreadable());
+    }
+    let jane = plane.pki.user_authority.client("jane", &["dev", "ops"]).unwrap();
+    let builder = plane.balancer().identity(&plane.pki).setting("startupWait", json!("0s"));
+    let balancer = builder.start().await.unwrap();
+    for caller in CALLERS {
+        for way in [Way::Http1, Way::Http2] {
+            let client = client(&balancer, caller, way, &jane).unwrap();
+            plane.servers.iter().for_each(|server| server.forget_requests());
+            let requests = vec![Request::get(PATHS[1]); 20];
+            for answer in many_at_once(&client, &requests).await {
+                assert_eq!(answer.unwrap().status, 200, "{caller:?} {way:?}");
+            }
+            for server in &plane.servers {
+                let asked = server.requests_to(&Matcher::path(PATHS[1]));
+                assert!(!asked.is_empty(), "{} was not asked", server.name());
+                for request in asked {
+                    let is_it = is_who_it_is(&request.headers, caller, way);
+                    is_it.with_context(|| format!("{caller:?} {way:?}")).unwrap();
+                }
+            }
+        }
+    }
+}
+
+/// Bytes behind an upgrade are the business of the two ends once the server has agreed to it, and a
+/// request like any other before.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_hides_behind_an_upgrade_that_the_server_does_not_agree_to() {
+    const HIDDEN: &str = "/api/v1/namespaces/hidden/pods";
+    let plane = skewed().await.unwrap();
+    let jane = plane.pki.user_authority.client("jane", &["dev", "ops"]).unwrap();
+    let balancer = plane.balancer().identity(&plane.pki).start().await.unwrap();
+    balancer.all_confirmed().await.unwrap();
+    let websocket =
+        "websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==";
+    for caller in CALLERS {
+        for (path, protocol) in
+            PATHS.iter().flat_map(|path| ["SPDY/3.1", websocket].map(|it| (path, it)))
+        {
+            let client = client(&balancer, caller, Way::Http1, &jane).unwrap();
+            let first = format!(
+                "{path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n\
+                 GET {HIDDEN}"
+            );
+            let request = Request::get(first).header("X-Remote-User", "root");
+            let _ = client.raw(request.header("X-Remote-Group", "system:masters")).await;
+            for server in &plane.servers {
+                for request in server.requests_to(&Matcher::path(HIDDEN)) {
+                    let forged = request.headers.get("x-remote-user");
+                    assert!(forged.is_none_or(|it| it == "jane"), "{caller:?}: {request:?}");
+                }
+            }
+        }
+    }
+}
+
 fn client(balancer: &Balancer, caller: Caller, way: Way, jane: &Identity) -> Result<Client> {
     let protocol = if way == Way::Http2 { Protocol::Http2 } else { Protocol::Http1 };
     match caller {
@@ -169,7 +236,7 @@ fn is_who_it_is(headers: &HeaderMap, caller: Caller, way: Way) -> Result<()> {
     };
     let mut said: Vec<&str> = headers.keys().map(|name| name.as_str()).collect();
     said.retain(|name| {
-        let ours = ["x-remote-", "x_remote_", "x-peerway-", "x-envoy-", "x-gateway-", "x-real-"];
+        let ours = ["x-remote", "x_remote", "x-peerway-", "x-envoy-", "x-gateway-", "x-real-"];
         ours.iter().any(|prefix| name.starts_with(prefix)) || *name == "x-forwarded-client-cert"
     });
     said.sort_unstable();
