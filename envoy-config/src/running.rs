@@ -105,7 +105,7 @@ mod tests {
         };
         let mut record = described("cp-1");
         record.ready_ms = 900;
-        record.set_standing(Standing::Gone);
+        record.set_standing(Standing::Gone, 0);
         let mut never_read = described("cp-2");
         never_read.problem = "no".into();
         let status = Status { generation: 7, servers: vec![record, never_read] };

@@ -52,8 +52,10 @@ impl Fetcher {
         let now_ms = host::now_ms();
         let (lease, read) = shared::lease();
         match claim(lease.as_deref(), self.me, now_ms) {
-            Claim::Leave => self.poller = None,
+            Claim::Leave => self.forget(),
             Claim::Take => {
+                // Somebody else may have polled since this VM did.
+                self.forget();
                 shared::set_lease(self.me, now_ms, read);
             }
             Claim::Renew => {
@@ -68,6 +70,10 @@ impl Fetcher {
     pub(crate) fn on_answer(&mut self, token: u32, answered: bool, body_bytes: usize) {
         let Some(call) = self.asked.remove(&token) else { return };
         let now_ms = host::now_ms();
+        // This VM may have been held up until another one took over.
+        if claim(shared::lease().0.as_deref(), self.me, now_ms) != Claim::Renew {
+            return self.forget();
+        }
         if !answered {
             // There are no headers to ask for then, and asking would kill the VM.
             return self.handle(Event::Reply(call, Answer::default()), now_ms);
@@ -83,6 +89,12 @@ impl Fetcher {
             body_bytes,
         };
         self.handle(Event::Reply(call, answer), now_ms);
+    }
+
+    /// What is known, and what was asked for: another VM goes on with what was saved.
+    fn forget(&mut self) {
+        self.poller = None;
+        self.asked.clear();
     }
 
     pub(crate) fn question(&self) -> Question {

@@ -97,7 +97,7 @@ fn a_running_peerway_tells_what_it_knows() {
         let mut records = servers.map(|server| Status::default().of(&server));
         for record in &mut records {
             *record = record.showing(Standing::Confirmed);
-            record.set_standing(Standing::Confirmed);
+            record.set_standing(Standing::Confirmed, 1);
             (record.ready_ms, record.read_ms) = (900, 900);
         }
         let status = Status { generation: 3, servers: records.to_vec() };

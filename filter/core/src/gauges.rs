@@ -34,7 +34,7 @@ mod tests {
         let mut server = ServerRecord::default();
         server.name.push_str("cp-1");
         server.read_ms = 2_999;
-        server.set_standing(Standing::Late);
+        server.set_standing(Standing::Late, 0);
         let all = gauges(&Status { generation: 7, servers: vec![server] });
         let set: Vec<_> = all.iter().filter(|(_, value)| *value > 0).collect();
         let expected = [

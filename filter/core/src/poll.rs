@@ -136,6 +136,7 @@ impl Poller {
                 sign: None,
                 late: None,
                 refused: 0,
+                owes_api_services: false,
                 next_probe_ms: 0,
                 reading: None,
             })
@@ -225,7 +226,10 @@ impl Poller {
                 self.probed(at, answer.status, now_ms, effects);
             }
             Ask::Version => {
-                server.record.version = version_of(answer);
+                let version = version_of(answer);
+                if !version.is_empty() {
+                    server.record.version = version;
+                }
                 // Servers that list the same may still describe it differently.
                 self.publish(effects);
             }
@@ -236,6 +240,7 @@ impl Poller {
                 }
             }
             Ask::ApiServices => {
+                server.owes_api_services = matches!(answer.status, 0 | 429 | 500..);
                 let found = answer.whole().and_then(|body| read_api_services(body).ok());
                 let document = server.document.as_mut();
                 if document.is_some_and(|it| it.apis.share(&found.unwrap_or_default())) {
@@ -270,8 +275,12 @@ impl Poller {
         let changed = server.record.silent != was_silent;
         let is_there = !matches!(server.record.standing(), Standing::Late | Standing::Gone);
         if is_there {
+            let owes_api_services = std::mem::take(&mut server.owes_api_services);
             if server.record.version.is_empty() || before == Standing::Gone {
                 self.ask(at, Ask::Version, effects);
+            }
+            if owes_api_services {
+                self.ask(at, Ask::ApiServices, effects);
             }
             self.start_reading(at, now_ms, effects);
         }

@@ -53,6 +53,9 @@ pub struct ServerRecord {
     /// Whether it answers nothing at all, or was late for too long, and gave no sign of life since.
     #[prost(bool, tag = "9")]
     pub silent: bool,
+    /// When it was last confirmed.
+    #[prost(uint64, tag = "10")]
+    pub confirmed_ms: u64,
 }
 
 /// [`Standing`] as a protobuf enumeration.
@@ -128,9 +131,12 @@ impl ServerRecord {
         from_wire(self.wire_shown)
     }
 
-    /// Sets how the server stands.
-    pub fn set_standing(&mut self, standing: Standing) {
+    /// Sets how the server stands, as was seen just now.
+    pub fn set_standing(&mut self, standing: Standing, now_ms: u64) {
         self.wire_standing = to_wire(standing);
+        if standing == Standing::Confirmed {
+            self.confirmed_ms = now_ms;
+        }
     }
 
     /// The same record with how the map shows it.

@@ -130,15 +130,17 @@ impl Reader {
         let Some(asked) = self.asked.get_mut(server) else { return nothing };
         *asked = asked.saturating_sub(1);
         let wanted = self.wanted.as_ref().filter(|wanted| wanted.confirmed.contains(server));
-        let (Some(wanted), Some(body)) = (wanted, body) else { return nothing };
+        let Some(wanted) = wanted else { return nothing };
         if question.path != ROOT {
             let kept: usize = self.parts.iter().map(|part| part.body.len()).sum();
-            if kept + body.len() <= MAX_BYTES {
+            if let Some(body) = body.filter(|body| kept + body.len() <= MAX_BYTES) {
                 let (url, body) = (question.path.clone(), Bytes::copy_from_slice(body));
                 self.parts.push(Part { server, url, body });
             }
+            // Also when this one was not read: others were.
             return (Vec::new(), *asked == 0);
         }
+        let Some(body) = body else { return nothing };
         let Ok(index) = Index::read(body) else { return nothing };
         let Some(known) = self.indexes.get_mut(server) else { return nothing };
         let mut urls = Vec::new();

@@ -9,13 +9,8 @@ use crate::serving_map::{Page, PageKey, Rows, Standing, build, page_key};
 use crate::snapshot;
 
 impl Poller {
-    /// While no server is confirmed, what is known stays as it was: it says more about the fetcher's
-    /// credential or about etcd than about the servers.
     pub(super) fn publish(&mut self, effects: &mut Vec<Effect>) {
-        let now: Vec<_> = self.servers.iter().map(|server| server.record.standing()).collect();
-        if now.contains(&Standing::Confirmed) {
-            self.shown = now;
-        }
+        self.shown = self.to_show();
         if !self.shown.contains(&Standing::Confirmed) {
             return;
         }
@@ -54,6 +49,31 @@ impl Poller {
             effects.extend([Effect::SaveStatus, Effect::Publish(self.generation, bytes)]);
             self.published = Some(rows);
         }
+    }
+
+    /// While no server is confirmed, those that were to the last are shown as it, all that went
+    /// within two looks of each other: that says more about the fetcher's credential or about etcd
+    /// than about the servers. But for who is silent, as long as anybody else is not.
+    fn to_show(&self) -> Vec<Standing> {
+        let standings = self.servers.iter().map(|server| server.record.standing());
+        let mut shown: Vec<_> = standings.collect();
+        if shown.contains(&Standing::Confirmed) {
+            return shown;
+        }
+        let is_anybody_there = self.servers.iter().any(|server| !server.record.silent);
+        let confirmed_ms = |server: &Tracked| match server.record.silent && is_anybody_there {
+            true => 0,
+            false => server.record.confirmed_ms,
+        };
+        let last_ms = self.servers.iter().map(confirmed_ms).max().unwrap_or_default();
+        let look_ms = self.config.poll_interval_ms + self.config.probe_timeout_ms;
+        let since_ms = last_ms.saturating_sub(2 * look_ms).max(1);
+        for (server, shown) in self.servers.iter().zip(&mut shown) {
+            if confirmed_ms(server) >= since_ms {
+                *shown = Standing::Confirmed;
+            }
+        }
+        if shown.contains(&Standing::Confirmed) { shown } else { self.shown.clone() }
     }
 
     fn merge(

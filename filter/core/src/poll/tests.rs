@@ -246,14 +246,29 @@ fn an_answer_from_before_a_death_is_dropped() {
 
 #[test]
 fn while_no_server_is_confirmed_everything_stays_as_it_was() {
-    for then in [Dead, RefusesAll(401)] {
+    for then in [Dead, RefusesAll(401), RefusesAll(500), Frozen] {
         let mut world = World::new(vec![Serves(vec!["a"]), Serves(vec!["a", "b"])]);
         world.poll();
         world.servers = vec![then.clone(), then];
-        world.poll().hand_over().poll();
-        assert!(!world.confirmed().is_empty(), "the last one that was seen stays");
+        world.poll().poll().poll().hand_over().poll();
+        assert_eq!(world.confirmed(), ServerSet::first(2), "not only the one that failed last");
         assert_eq!((world.listing("a"), world.listing("b")), (vec![0, 1], vec![1]));
     }
+}
+
+#[test]
+fn who_serves_without_being_ready_is_asked_before_who_answers_nothing() {
+    let all = || Serves(vec!["a"]);
+    let mut world = World::new(vec![all(), all(), all()]);
+    world.poll();
+    world.servers = vec![RefusesAll(500), RefusesAll(500), all()];
+    for _ in 0..60 {
+        world.poll();
+    }
+    assert_eq!(world.confirmed(), [2].into_iter().collect());
+    world.servers[2] = Frozen;
+    world.poll_with_sign(2, 504);
+    assert_eq!((world.confirmed(), world.silent().contains(2)), (ServerSet::first(2), true));
 }
 
 #[test]
@@ -374,6 +389,9 @@ fn an_aggregated_api_that_was_deleted_does_not_come_back_with_a_gone_server() {
     for (api_services, expected) in [(true, vec![]), (false, vec![0])] {
         let mut world = World::new(vec![with(), with()]);
         world.api_services = api_services.then_some("g");
+        world.is_busy = true;
+        world.poll();
+        world.is_busy = false;
         world.poll().poll();
         world.servers[0] = Dead;
         world.poll();

@@ -30,6 +30,8 @@ pub(super) struct Tracked {
     pub(super) late: Option<(Standing, u32)>,
     /// How often in a row the fetcher was not let in to `/readyz`.
     pub(super) refused: u32,
+    /// Whether it could not say, when it was asked, what is served by other API servers.
+    pub(super) owes_api_services: bool,
     pub(super) next_probe_ms: u64,
     pub(super) reading: Option<(u64, Reading)>,
 }
@@ -88,7 +90,7 @@ impl Tracked {
         let was_asked = self.sign.is_some() || now == Standing::Gone;
         let is_mute = status == TIMED_OUT && was_asked;
         self.record.silent = is_away && is_no_sign && (self.record.silent || is_mute);
-        self.record.set_standing(now);
+        self.record.set_standing(now, now_ms);
         match status {
             200 => Look::Ready,
             401 | 403 | 429 => Look::Refused,
@@ -154,7 +156,7 @@ impl Tracked {
         if !failed {
             self.record.read_ms = now_ms;
             if self.ready {
-                self.record.set_standing(Standing::Confirmed);
+                self.record.set_standing(Standing::Confirmed, now_ms);
             }
         }
         match (changed, failed) {

@@ -159,6 +159,30 @@ fn what_cannot_be_read_is_asked_again_and_never_united() {
 }
 
 #[test]
+fn a_document_that_cannot_be_read_holds_up_no_other() {
+    let servers: [(Standing, &[&str]); 2] =
+        [(C, &["gx", "gz", "hx", "hz"]), (C, &["gx", "gw", "hx", "hw"])];
+    let mut reader = Reader::default();
+    reader.settle(&mut rows(&servers));
+    let own = index(&[("apis/g/v1", "?hash=1"), ("apis/h/v1", "?hash=2")]);
+    let mut is_new = false;
+    let mut questions = reader.due(1_000);
+    while let Some(question) = questions.pop() {
+        let body = match question.path.as_str() {
+            ROOT => Some(own.as_str()),
+            path if path.contains("/g/") => Some(r#"{"paths":{"/g":{}}}"#),
+            _ => None,
+        };
+        let (next, is_news) = reader.hear(&question, body.map(str::as_bytes));
+        is_new = is_news;
+        questions.splice(0..0, next);
+    }
+    assert!(is_new, "told when the last answer is there, whatever it is");
+    let documents = reader.settle(&mut rows(&servers));
+    assert_eq!(body_of(&documents, Some("g")), r#"{"paths":{"/g":{}}}"#);
+}
+
+#[test]
 fn only_what_can_be_the_path_of_a_document_is_asked_for() {
     let servers: [(Standing, &[&str]); 2] = [(C, &["gx", "gz"]), (C, &["gx", "gw"])];
     let good = "/openapi/v3/apis/g/v1?hash=1";

@@ -57,6 +57,8 @@ pub(super) struct World {
     pub(super) asked: Vec<(usize, String, Option<String>)>,
     /// The group whose `v1` another API server answers for; without one, nobody may know.
     pub(super) api_services: Option<&'static str>,
+    /// Whether that question is answered 429 instead.
+    pub(super) is_busy: bool,
     /// Merged documents, as they were last published.
     pub(super) merged: BTreeMap<PageKey, MergedDocument>,
 }
@@ -88,6 +90,7 @@ impl World {
             documents,
             asked,
             api_services: None,
+            is_busy: false,
             merged,
         }
     }
@@ -148,6 +151,7 @@ impl World {
             Effect::Ask { call, path, if_none_match, .. } => {
                 self.asked.push((call.server, path.clone(), if_none_match.clone()));
                 let (status, content_type, body) = match self.api_services {
+                    _ if path == API_SERVICES && self.is_busy => (429, JSON, String::new()),
                     Some(group) if path == API_SERVICES => (200, JSON, api_services(group)),
                     _ => self.servers[call.server].answer(&path),
                 };
