@@ -80,9 +80,9 @@ pub(crate) struct Fetcher {
 const VERSION: &str = "v1alpha1";
 /// In every kube-apiserver's certificate that kubeadm, k3s and their like make.
 const SERVER_NAME: &str = "kubernetes.default.svc";
-/// Not a port of Kubernetes, nor one of Envoy's or Istio's well-known ones that a node may use.
+/// Not a port of Kubernetes, nor one of Envoy's or Istio's well-known ones (15090 is).
 const FETCHER_LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 15090);
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 15190);
 /// How late a server's new API may be known; an unchanged server costs two empty answers.
 const POLL_INTERVAL: Millis = Millis(1_000);
 /// A server that needs longer for `/readyz` serves nobody well.

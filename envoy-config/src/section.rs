@@ -109,6 +109,11 @@ impl<'a> Section<'a> {
         let parsed = match self.take(field) {
             None => return Some(None),
             Some(Value::String(text)) => parse(&text),
+            // Quotes alone do not make a duration of a number.
+            Some(Value::Number(number)) => match parse(&number.to_string()) {
+                Err(what) => Err(what),
+                Ok(_) => Err(format!("{} instead of text", described(&Value::Number(number)))),
+            },
             Some(other) => Err(format!("{} instead of text", described(&other))),
         };
         parsed.map_err(|what| self.problem(field, what)).ok().map(Some)

@@ -1,6 +1,7 @@
 //! The texts of a control-plane file → values that Envoy and the module take: addresses, paths, names,
 //! durations. Each refusal quotes the text and says what would be right.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
@@ -127,6 +128,17 @@ impl Millis {
     }
 }
 
+/// As it is read.
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ms if ms % 60_000 == 0 && ms > 0 => write!(f, "{}m", ms / 60_000),
+            ms if ms % 1_000 == 0 => write!(f, "{}s", ms / 1_000),
+            ms => write!(f, "{ms}ms"),
+        }
+    }
+}
+
 /// A duration within bounds: a whole number and `ms`, `s` or `m`.
 pub(crate) fn duration(bounds: RangeInclusive<u64>) -> impl FnOnce(&str) -> Result<Millis, String> {
     move |text| {
@@ -135,8 +147,8 @@ pub(crate) fn duration(bounds: RangeInclusive<u64>) -> impl FnOnce(&str) -> Resu
         if bounds.contains(&ms) {
             return Ok(Millis(ms));
         }
-        let (least, most) = (bounds.start(), bounds.end());
-        Err(format!("{text:?} is out of bounds, {least}ms to {most}ms are possible"))
+        let [least, most] = [bounds.start(), bounds.end()].map(|ms| Millis(*ms));
+        Err(format!("{text:?} is out of bounds, {least} to {most} are possible"))
     }
 }
 

@@ -22,7 +22,7 @@ const MAX_SHOWN: usize = 40;
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ShowMap {
     /// Peerway's loopback listener
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:15090")]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:15190")]
     url: String,
     /// Envoy's admin address, to count decisions too
     #[arg(long, value_name = "URL")]

@@ -28,7 +28,7 @@ fn problems(from: &str, to: &str) -> Vec<String> {
 fn what_is_left_out_has_its_default() {
     let shortest = ControlPlane::from_yaml(SHORTEST).unwrap();
     assert_eq!(shortest.servers_tls.name, ServerName::Dns("kubernetes.default.svc".into()));
-    assert_eq!(shortest.fetcher.listen.to_string(), "127.0.0.1:15090");
+    assert_eq!(shortest.fetcher.listen.to_string(), "127.0.0.1:15190");
     assert_eq!(shortest.fetcher.poll_interval, Millis(1_000));
     assert_eq!(shortest.fetcher.probe_timeout, Millis(1_000));
     assert_eq!(shortest.fetcher.discovery_timeout, Millis(10_000));
@@ -66,7 +66,7 @@ serversTls: {serverName: '*.example'}
 fetcher:
   tokenFile: token
   clientCertificate: {certificate: c}
-  listen: 10.0.0.5:15090
+  listen: 10.0.0.5:15190
   pollInterval: 1ms
   probeTimeout: 1
   discoveryTimeout: 1h
@@ -93,13 +93,13 @@ extra: 1
         r#"serversTls.serverName: "*.example" is neither a DNS name nor an IP address"#,
         "fetcher: both tokenFile and clientCertificate: only one is possible",
         "fetcher.clientCertificate.key: missing",
-        r#"fetcher.listen: "10.0.0.5:15090" is not a loopback address: whoever reaches it needs no credentials"#,
-        r#"fetcher.pollInterval: "1ms" is out of bounds, 100ms to 60000ms are possible"#,
-        "fetcher.probeTimeout: the number 1 (quotes make it text) instead of text",
+        r#"fetcher.listen: "10.0.0.5:15190" is not a loopback address: whoever reaches it needs no credentials"#,
+        r#"fetcher.pollInterval: "1ms" is out of bounds, 100ms to 1m are possible"#,
+        "fetcher.probeTimeout: \"1\" is not a duration, such as 250ms, 1s or 2m",
         r#"fetcher.discoveryTimeout: "1h" is not a duration, such as 250ms, 1s or 2m"#,
-        r#"staleAfter: "1s" is out of bounds, 2000ms to 3600000ms are possible"#,
-        r#"startupWait: "11m" is out of bounds, 0ms to 600000ms are possible"#,
-        r#"connectTimeout: "0s" is out of bounds, 10ms to 60000ms are possible"#,
+        r#"staleAfter: "1s" is out of bounds, 2s to 60m are possible"#,
+        r#"startupWait: "11m" is out of bounds, 0s to 10m are possible"#,
+        r#"connectTimeout: "0s" is out of bounds, 10ms to 1m are possible"#,
         "wasm: missing",
         r#"admin: "0.0.0.0:9901" is not a loopback address: whoever reaches it needs no credentials"#,
         r#"accessLog: "a\nb" has a control character in it"#,
@@ -140,7 +140,7 @@ fn listeners_and_servers_do_not_share_a_port() {
     let admin = "wasm: peerway.wasm\nadmin: ";
     let taken = |port| problems("wasm: peerway.wasm", &format!("{admin}127.0.0.1:{port}"));
     assert_eq!(taken(6443), ["admin: 127.0.0.1:6443 has the port of listen.address"]);
-    assert_eq!(taken(15090), ["admin: 127.0.0.1:15090 has the port of fetcher.listen"]);
+    assert_eq!(taken(15190), ["admin: 127.0.0.1:15190 has the port of fetcher.listen"]);
     assert_eq!(taken(9901), Vec::<String>::new());
     let server = |address| problems("'10.0.0.11:6443'", address);
     let loops = "servers[0].address: 127.0.0.1:6443 is listen.address, not a server behind it";

@@ -95,6 +95,9 @@ pub struct Facts {
     pub front_proxy: Option<Result<Certificate, String>>,
     /// The servers, in configured order.
     pub servers: Vec<ServerFacts>,
+    /// The ConfigMap in which all servers say whose headers they believe; nothing if no server could
+    /// be asked.
+    pub authentication: Option<Asked>,
     /// Who reaches them past the balancer.
     pub past: Past,
 }

@@ -11,6 +11,7 @@ use super::{
 
 const ACCEPTED: &str = "front-proxy";
 const SEPARATE: &str = "front-proxy-ca";
+const NAMES: &str = "front-proxy-names";
 const CLIENT_CA: &str = "client-ca";
 const UID: &str = "uid-header";
 
@@ -20,6 +21,9 @@ const PARTS: [(&str, &str); 3] = [
     (UID, "--requestheader-uid-headers=X-Remote-Uid (1.32 and newer)"),
     ("extra-header", "--requestheader-extra-headers-prefix=X-Remote-Extra-"),
 ];
+
+/// What Peerway takes away of clients begins with it.
+const STRIPPED: &str = "x-remote-";
 
 pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     match &facts.front_proxy {
@@ -43,6 +47,7 @@ pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
                     part(server, answers, (place, check, flag), findings);
                 }
             }
+            header_names(facts, findings);
         }
     }
     client_ca(facts, findings);
@@ -164,6 +169,33 @@ fn part(
     }
 }
 
+/// Whether the servers believe headers of other names, which clients could send.
+fn header_names(facts: &Facts, findings: &mut Findings) {
+    let Some(asked) = &facts.authentication else {
+        return findings.skipped(NAMES, None, "no server could be asked");
+    };
+    let data = asked.as_ref().ok().filter(|answer| answer.is_good());
+    let Some(data) = data.map(|answer| at(&answer.json(), &["data"]).clone()) else {
+        let who = &facts.past.asked_as;
+        let why =
+            format!("{who} may not look ({}); --kubeconfig names somebody who may", told(asked));
+        return findings.skipped(NAMES, None, why);
+    };
+    let mut others = Vec::new();
+    for (field, names) in data.as_object().into_iter().flatten() {
+        let is_names = field.starts_with("requestheader-") && field.contains("-headers");
+        let names = names.as_str().filter(|_| is_names).unwrap_or("[]");
+        let names: Vec<String> = serde_json::from_str(names).unwrap_or_default();
+        let is_other = |name: &String| !name.to_ascii_lowercase().starts_with(STRIPPED);
+        others.extend(names.into_iter().filter(is_other).map(|name| format!("{name} (--{field})")));
+    }
+    if others.is_empty() {
+        return findings.passed(NAMES, None, "the servers believe no headers but X-Remote-*");
+    }
+    let what = format!("clients could say who they are by {}", others.join(", "));
+    findings.failed(NAMES, None, what, "take these names out of the servers' flags");
+}
+
 fn has(list: &Value, wanted: &str) -> bool {
     list.as_array().is_some_and(|list| list.iter().any(|value| value == wanted))
 }
@@ -282,6 +314,30 @@ mod tests {
         joined["groups"] = serde_json::json!([PROBE_GROUPS.join(",")]);
         let found = verdicts(review(PROBE_USER, joined), refused(401));
         assert!(found.contains(&("group-header", Failed)), "{found:?}");
+    }
+
+    #[test]
+    fn names_that_clients_could_use_are_told() {
+        let verdict = |status, groups: &str| {
+            let data = serde_json::json!({
+                "client-ca-file": "-----BEGIN",
+                "requestheader-allowed-names": r#"["front-proxy-client"]"#,
+                "requestheader-username-headers": r#"["X-Remote-User"]"#,
+                "requestheader-extra-headers-prefix": r#"["X-Remote-Extra-"]"#,
+                "requestheader-group-headers": groups,
+            });
+            let body = serde_json::json!({"data": data}).to_string().into_bytes();
+            let answer = Answer { status, body, ..Answer::default() };
+            let mut findings = Findings::default();
+            let facts = Facts { authentication: Some(Ok(answer)), ..Facts::default() };
+            header_names(&facts, &mut findings);
+            findings.0.remove(0)
+        };
+        assert_eq!(verdict(200, r#"["x-remote-group"]"#).verdict, Passed);
+        assert_eq!(verdict(403, "").verdict, Skipped);
+        let found = verdict(200, r#"["X-Remote-Group","X-Forwarded-Groups"]"#);
+        assert_eq!(found.verdict, Failed);
+        assert!(found.what.contains("X-Forwarded-Groups (--requestheader-group-headers)"));
     }
 
     #[test]

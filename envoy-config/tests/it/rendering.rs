@@ -281,7 +281,7 @@ fn each_setting_makes_its_difference() {
         ("probeTimeout: 1s", "probeTimeout: 3s", "- timeout: 3.000s"),
         ("discoveryTimeout: 10s", "discoveryTimeout: 20s", r#""discoveryTimeoutMs": 20000"#),
         ("0.0.0.0:6443", "10.0.0.5:443", r#"{address: "10.0.0.5", port_value: 443}"#),
-        ("127.0.0.1:15090", "'[::1]:15091'", r#"{address: "::1", port_value: 15091}"#),
+        ("127.0.0.1:15190", "'[::1]:15091'", r#"{address: "::1", port_value: 15091}"#),
         ("10.0.0.13:6443", "'[fd00::13]:6443'", r#""address": "[fd00::13]:6443""#),
         ("serverName: kubernetes.default.svc", "serverName: k8s.example", r#"sni: "k8s.example""#),
     ];

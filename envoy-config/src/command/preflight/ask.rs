@@ -26,6 +26,8 @@ const REVIEW_PATH: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
 const REVIEW: &str = r#"{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}"#;
 const ENDPOINTS_PATH: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?\
     labelSelector=kubernetes.io%2Fservice-name%3Dkubernetes";
+const AUTHENTICATION_PATH: &str =
+    "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
 const LEASES_PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
 
 /// What the fetcher needs.
@@ -49,7 +51,7 @@ pub(super) fn facts(file: &Path, past_as: Option<&Path>) -> Result<Facts, String
         let joined = asked.into_iter().map(|asked| asked.join().map_err(|_| "a thread ended"));
         joined.collect::<Result<Vec<_>, _>>()
     })?;
-    let past = past(&reach, &credentials, past_as, &servers);
+    let (past, authentication) = cluster(&reach, &credentials, past_as, &servers);
     for (server, (name, address)) in servers.iter_mut().zip(&reach.servers) {
         (server.name, server.address) = ((*name).to_owned(), address.to_string());
     }
@@ -59,6 +61,7 @@ pub(super) fn facts(file: &Path, past_as: Option<&Path>) -> Result<Facts, String
         client_ca: reach.client_ca.map(|path| Certificate::all_from_pem(&live::read(path)?)),
         front_proxy: reach.front_proxy.map(|(path, _)| Certificate::from_pem(&live::read(path)?)),
         servers,
+        authentication,
         past,
     })
 }
@@ -221,12 +224,12 @@ fn ask(live: &Live, question: &Question<'_>) -> Asked {
 }
 
 /// Asks the first server that answers, or the kubeconfig's.
-fn past(
+fn cluster(
     reach: &Reach<'_>,
     credentials: &Credentials,
     past_as: Option<Live>,
     servers: &[ServerFacts],
-) -> Past {
+) -> (Past, Option<Asked>) {
     let balancer = reach.listen.to_string();
     let (live, asked_as) = match past_as {
         Some(live) => (Some(live), "the kubeconfig's user"),
@@ -242,7 +245,8 @@ fn past(
     };
     let list = |path| live.as_ref().map(|live| get(live, path, "application/json"));
     let asked_as = asked_as.to_owned();
-    Past { asked_as, endpoints: list(ENDPOINTS_PATH), leases: list(LEASES_PATH), balancer }
+    let (endpoints, leases) = (list(ENDPOINTS_PATH), list(LEASES_PATH));
+    (Past { asked_as, endpoints, leases, balancer }, list(AUTHENTICATION_PATH))
 }
 
 fn own_files(reach: &Reach<'_>) -> Vec<OwnFile> {

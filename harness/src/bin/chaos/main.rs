@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use peerway_harness::chaos::{Outcome, Plan, SCENARIOS, Scenario, Stage, Way, report};
 use tokio::signal::ctrl_c;
 
@@ -59,7 +59,11 @@ impl Wish {
                     });
                     wish.scenarios = named.collect::<Result<_>>()?;
                 }
-                "--balancer" => wish.ways.retain(|way| way.slug() == value),
+                "--balancer" => {
+                    wish.ways.retain(|way| way.slug() == value);
+                    let names = Way::ALL.map(Way::slug).join(", ");
+                    ensure!(!wish.ways.is_empty(), "no balancer {value}, there are: {names}");
+                }
                 "--folder" => wish.folder = value.into(),
                 _ => bail!(
                     "usage: chaos [--seconds N] [--scenario A,B] [--balancer peerway] [--folder F]"
