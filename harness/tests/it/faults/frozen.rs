@@ -4,12 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use hyper::Method;
+use hyper::{Method, StatusCode};
+use peerway_core::discovery::ACCEPT;
 use peerway_harness::balancer::{Balancer, Builder};
 use peerway_harness::client::{Protocol, Request};
 use peerway_harness::control_plane::{ADMIN_TOKEN, ControlPlane};
 use peerway_harness::process::wait_until;
-use peerway_harness::simulated::{Discovery, Fault, Matcher};
+use peerway_harness::simulated::{Discovery, Fault, Matcher, Reply};
 use serde_json::{Value, json};
 
 use crate::rig::{SOON, SimulatedPlane, no_vm_died};
@@ -113,6 +114,40 @@ async fn a_server_that_is_late_once_is_not_gone_and_keeps_what_it_was_known_for(
             && ["confirmed", "unknown", "late", "gone"].map(of) == [1, 0, 0, 0].map(Some)
     };
     wait_until("the gauges say so", SOON, confirmed).await.unwrap();
+    no_vm_died(&mut balancer).await.unwrap();
+}
+
+/// The last server that was ready is not preferred for that to those that serve without being ready.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_ready_server_that_freezes_is_not_waited_for() {
+    let all = || Discovery::of(&[EVERYBODYS, THE_NEW_ONES]).unwrap();
+    let plane = SimulatedPlane::start(vec![("a", all()), ("b", all()), ("c", all())]);
+    let plane = plane.await.unwrap();
+    let mut balancer = plane.balancer().start().await.unwrap();
+    balancer.all_confirmed().await.unwrap();
+    let [a, b, c] = &plane.servers[..] else { panic!("not three servers") };
+    for (name, server) in [("a", a), ("b", b)] {
+        let failed = Reply::new(StatusCode::INTERNAL_SERVER_ERROR);
+        server.set_fault(Matcher::path("/readyz"), Fault::Reply(failed));
+        balancer.server_is(name, "gone").await.unwrap();
+    }
+    // Longer ago than what fails all servers at once.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    c.set_fault(Matcher::prefix("/"), Fault::Hang);
+    let client = balancer.client(ADMIN_TOKEN, Protocol::Http2).unwrap();
+    let client = client.with_deadline(Duration::from_secs(2));
+    let discovery = Request::get("/apis").header("accept", ACCEPT);
+    let served = async || {
+        c.forget_requests();
+        for request in [Request::get(EVERYBODYS), discovery.clone()] {
+            let answer = client.send(request).await;
+            if !answer.is_ok_and(|answer| answer.status == 200) {
+                return false;
+            }
+        }
+        c.requests_to(&Matcher::path(EVERYBODYS)).is_empty()
+    };
+    wait_until("the others are asked", SOON, served).await.unwrap();
     no_vm_died(&mut balancer).await.unwrap();
 }
 
