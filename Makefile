@@ -37,7 +37,7 @@ render: ## render the committed example again
 backwards: ## how often reads from three servers' caches go back in time, by connection and by request
 	@.ci/tools && cargo run --quiet --package peerway-harness --bin backwards
 
-bench: ## what Peerway costs, beside what else could be used: 11 minutes (QUICK=1: 2)
+bench: ## what Peerway costs, beside what else could be used: 12 minutes (QUICK=1: 2)
 	@.ci/tools && echo "compiling the benchmark (minutes the first time)" && cargo run --quiet --package peerway-harness --bin bench -- $(if $(QUICK),--quick)
 
 bench-core: ## micro benchmarks of the core alone

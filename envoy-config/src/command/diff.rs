@@ -27,7 +27,7 @@ Examples:
   What does an upgrade from 1.36 to 1.37 add?
     peerway diff --server old=1.36 --server new=1.37
   Is there skew right now?
-    peerway diff --control-plane control-plane.yaml || echo yes
+    peerway diff --control-plane control-plane.yaml -o json | jq .skew
 
 Exit codes: 0 all servers serve the same; 1 they do not, or one could not be read; 2 wrong usage.";
 

@@ -52,9 +52,11 @@ Examples:
   How is this read?
     peerway explain GET '/apis/apps/v1/namespaces/default/deployments?watch=1'
   Who would get it, in the middle of an upgrade?
-    peerway explain GET /apis/resource.k8s.io/v1/devicetaintrules --server cp-1=1.36 --server cp-2=1.37
+    peerway explain GET /apis/resource.k8s.io/v1/devicetaintrules \\
+      --server cp-1=1.36 --server cp-2=1.37
   Which discovery document does this client get?
-    peerway explain GET /apis --accept 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList'
+    peerway explain GET /apis --accept \\
+      'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList'
   Many requests, against live servers:
     peerway explain --requests requests.jsonl --control-plane control-plane.yaml -o json
 

@@ -4,7 +4,7 @@ use super::facts::{at, told};
 use super::{Answer, Asked, Facts, Findings};
 
 /// What this version of Peerway is tried against.
-const TRIED_MINORS: std::ops::RangeInclusive<u32> = 33..=37;
+const TRIED_MINORS: [u32; 4] = [33, 35, 36, 37];
 /// Before it there is no aggregated discovery: each look at a server costs many requests.
 const AGGREGATED_SINCE: u32 = 27;
 /// Servers of one cluster may be one minor version apart (Kubernetes' version skew policy).
@@ -41,8 +41,8 @@ fn version(name: &str, asked: &Asked, findings: &mut Findings) -> Option<u32> {
         let fix = "its new APIs are noticed only every 10 s; upgrade it";
         findings.warn(CHECK, Some(name), what, fix);
     } else if !TRIED_MINORS.contains(&minor) {
-        let (from, to) = (TRIED_MINORS.start(), TRIED_MINORS.end());
-        let what = format!("{version}; Peerway is tried with 1.{from} to 1.{to}");
+        let tried = TRIED_MINORS.map(|minor| format!("1.{minor}")).join(", ");
+        let what = format!("{version}; Peerway is tried with {tried}");
         findings.warn(CHECK, Some(name), what, "try it on a copy first");
     } else {
         findings.passed(CHECK, Some(name), version);
