@@ -63,6 +63,7 @@ fn broken_by(seen: &Seen, manner: Manner, is_hidden: bool) -> Option<&'static st
     match seen.kind {
         Kind::Done | Kind::Unsettled => None,
         Kind::FalseNotFound => Some("no false 404"),
+        Kind::Wrong if manner == Manner::Abrupt && seen.words.contains(LOST) => None,
         Kind::Wrong => Some("no answer but a server's, 502 or 503 with Retry-After"),
         // kube-rs obeys each `Retry-After`, for longer than the load waits.
         Kind::Silent if may_come_back && seen.client == "kube-rs" => None,
@@ -83,6 +84,9 @@ fn broken_by(seen: &Seen, manner: Manner, is_hidden: bool) -> Option<&'static st
     }
 }
 
+/// In the 500 of an aggregated API server: what it asked in turn, whether the caller may, was a write
+/// in flight, and it passes on what it was told.
+const LOST: &str = "lost the kube-apiserver before it answered; it may have executed this";
 /// The poll interval, and half a second.
 const HEALED_WITHIN: Duration = Duration::from_millis(1_500);
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
