@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::*;
+use crate::discovery::API_SERVICES;
 use crate::openapi::ROOT;
 use crate::request::Api;
 use crate::servers::ServerSet;
@@ -57,7 +58,7 @@ pub(super) struct World {
     pub(super) asked: Vec<(usize, String, Option<String>)>,
     /// The group whose `v1` another API server answers for; without one, nobody may know.
     pub(super) api_services: Option<&'static str>,
-    /// Whether that question is answered 429 instead.
+    /// Whether that question, and the one for a version, is answered 429 instead.
     pub(super) is_busy: bool,
     /// Merged documents, as they were last published.
     pub(super) merged: BTreeMap<PageKey, MergedDocument>,
@@ -151,7 +152,9 @@ impl World {
             Effect::Ask { call, path, if_none_match, .. } => {
                 self.asked.push((call.server, path.clone(), if_none_match.clone()));
                 let (status, content_type, body) = match self.api_services {
-                    _ if path == API_SERVICES && self.is_busy => (429, JSON, String::new()),
+                    _ if self.is_busy && [API_SERVICES, "/version"].contains(&path.as_str()) => {
+                        (429, JSON, String::new())
+                    }
                     Some(group) if path == API_SERVICES => (200, JSON, api_services(group)),
                     _ => self.servers[call.server].answer(&path),
                 };
