@@ -63,7 +63,7 @@ fn broken_by(seen: &Seen, manner: Manner, is_hidden: bool) -> Option<&'static st
     match seen.kind {
         Kind::Done | Kind::Unsettled => None,
         Kind::FalseNotFound => Some("no false 404"),
-        Kind::Wrong if manner == Manner::Abrupt && seen.words.contains(LOST) => None,
+        Kind::Wrong if manner == Manner::Abrupt && is_lost_review(&seen.words) => None,
         Kind::Wrong => Some("no answer but a server's, 502 or 503 with Retry-After"),
         // kube-rs obeys each `Retry-After`, for longer than the load waits.
         Kind::Silent if may_come_back && seen.client == "kube-rs" => None,
@@ -84,9 +84,13 @@ fn broken_by(seen: &Seen, manner: Manner, is_hidden: bool) -> Option<&'static st
     }
 }
 
-/// In the 500 of an aggregated API server: what it asked in turn, whether the caller may, was a write
-/// in flight, and it passes on what it was told.
-const LOST: &str = "lost the kube-apiserver before it answered; it may have executed this";
+/// Whether it is the 500 of the aggregated API server whose own question, whether the caller may, was
+/// in flight: a POST, answered 502, which it passes on in these words.
+fn is_lost_review(words: &str) -> bool {
+    words.starts_with("500 Internal Server Error: \"/apis/wardle.example.com/")
+        && words.contains("lost the kube-apiserver before it answered; it may have executed this")
+}
+
 /// The poll interval, and half a second.
 const HEALED_WITHIN: Duration = Duration::from_millis(1_500);
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
@@ -105,5 +109,21 @@ impl fmt::Display for Outcome {
         write!(f, "  damage {}, relists {}", self.damage.count(), self.relists)?;
         write!(f, ", healed after {:?}", self.healed_after)?;
         write!(f, ", sent astray {:?}, watch errors {:?}", self.sent_astray, self.watch_errors)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_aggregated_servers_own_lost_question_is_let_pass() {
+        let lost = "lost the kube-apiserver before it answered; it may have executed this (reset)";
+        let own = "500 Internal Server Error: \"/apis/wardle.example.com/v1alpha1/flunders\"";
+        assert!(is_lost_review(&format!("{own}: {lost}")));
+        assert!(!is_lost_review(&format!("{own}: no such thing")));
+        for said in ["500 Internal Server Error: \"/api/v1/pods\": ", "500 ", "502 "] {
+            assert!(!is_lost_review(&format!("{said}{lost}")), "{said}");
+        }
     }
 }
