@@ -76,11 +76,9 @@ impl Router {
         let now_ms = host::now_ms();
         self.now_ms.set(now_ms);
         let mut held = self.held.borrow_mut();
-        // Of a clock that was set back nothing is known: it is not waited for.
-        let age_ms = now_ms.checked_sub(self.started_ms);
-        held.starting = age_ms.is_some_and(|age_ms| age_ms < self.config.startup_wait_ms);
+        held.starting = self.config.is_starting(self.started_ms, now_ms);
         let Some((generation, renewed_ms)) = shared::beat() else { return };
-        held.expired = now_ms.saturating_sub(renewed_ms) > self.config.stale_after_ms;
+        held.expired = self.config.is_expired(renewed_ms, now_ms);
         if held.generation == generation {
             return;
         }

@@ -10,6 +10,8 @@ use peerway_core::cluster::MergedDocument;
 use peerway_core::config::Fetcher;
 use peerway_core::poll::{Answer, Call, Effect, Event, Poller};
 use peerway_core::record::{Document, Status};
+use peerway_core::request::{Form, Scope};
+use peerway_core::serving_map::page_key;
 use peerway_core::snapshot::decode;
 
 use crate::input::SERVERS;
@@ -164,7 +166,7 @@ impl World {
 /// A map without what a new VM has yet to read, and answers 503 for.
 fn but_openapi(map: &[u8]) -> String {
     let Ok(mut map) = decode(map.to_vec(), &*SERVERS) else { unreachable!("it was read before") };
-    let of_openapi: [&[u8]; 2] = [b"openapi ", b"index "];
+    let of_openapi = [Form::OpenApi, Form::OpenApiIndex].map(|it| page_key(Scope::Cluster, it));
     map.pages.retain(|(key, _)| !of_openapi.iter().any(|form| key.starts_with(form)));
     format!("{map:?}")
 }

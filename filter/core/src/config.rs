@@ -35,6 +35,19 @@ pub struct Router {
     pub affinity: Affinity,
 }
 
+impl Router {
+    /// Whether servers that were never read are still waited for, `started_ms` being Envoy's start. A
+    /// start in the future was read off a clock that was set back since: nobody waits for that.
+    pub fn is_starting(&self, started_ms: u64, now_ms: u64) -> bool {
+        now_ms.checked_sub(started_ms).is_some_and(|age_ms| age_ms < self.startup_wait_ms)
+    }
+
+    /// Whether a map that was last renewed at `renewed_ms` counts as none.
+    pub fn is_expired(&self, renewed_ms: u64, now_ms: u64) -> bool {
+        now_ms.saturating_sub(renewed_ms) > self.stale_after_ms
+    }
+}
+
 /// Which of equally good servers is asked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Affinity {
@@ -211,6 +224,21 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_is_not_waited_for() {
+        let router = Router {
+            servers: Vec::new(),
+            stale_after_ms: 10_000,
+            startup_wait_ms: 30_000,
+            client_certificates: false,
+            affinity: Affinity::None,
+        };
+        let starting = |now_ms| router.is_starting(100_000, now_ms);
+        assert_eq!([99_999, 100_000, 129_999, 130_000].map(starting), [false, true, true, false]);
+        let expired = |now_ms| router.is_expired(100_000, now_ms);
+        assert_eq!([99_999, 110_000, 110_001].map(expired), [false, false, true]);
+    }
 
     #[test]
     fn each_role_is_read() {
