@@ -65,7 +65,7 @@ pub struct Plan {
 }
 
 /// What was seen in a scenario.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     /// Every answer.
     pub seen: Vec<Seen>,
