@@ -165,24 +165,32 @@ async fn over_http1_tcp_itself_asks_for_a_sign_of_life() {
     let waiting = tokio::spawn(async move { client.get(EVERYBODYS).await });
     let asked = || plane.servers[0].requests_to(&here).first().cloned();
     wait_until("asked", SOON, async || asked().is_some()).await.unwrap();
-    let request = asked().unwrap();
+    let (request, server) = (asked().unwrap(), plane.servers[0].address());
     assert_eq!(request.version, hyper::Version::HTTP_11);
-    let waits = async || matches!(timer(request.peer), Ok((KEEPALIVE, ..=FIRST_PROBE)));
+    let waits = async || matches!(timer(request.peer, server), Ok((KEEPALIVE, ..=FIRST_PROBE)));
     wait_until("waiting for a sign of life", SOON, waits).await.unwrap();
     waiting.abort();
     no_vm_died(&mut balancer).await.unwrap();
 }
 
-/// Which timer runs on the connection that begins here, and until when, in hundredths of a second.
-fn timer(local: SocketAddr) -> Result<(u8, u64)> {
-    let IpAddr::V4(ip) = local.ip() else { bail!("{local} is not in this table") };
-    let ip = u32::from_ne_bytes(ip.octets());
-    let place = format!("{ip:08X}:{:04X}", local.port());
+/// Which timer runs at the near end of the connection from `near` to `far`, and until when, in
+/// hundredths of a second.
+fn timer(near: SocketAddr, far: SocketAddr) -> Result<(u8, u64)> {
+    // What has ended is in the table a while longer, and its port may be in use again, towards
+    // another server.
+    let ends = [in_table(near)?, in_table(far)?];
     let table = std::fs::read_to_string("/proc/net/tcp")?;
-    let of_it = table.lines().find(|line| line.split_whitespace().nth(1) == Some(&place));
-    let field = of_it.and_then(|line| line.split_whitespace().nth(5)).context(place)?;
+    let of_it = table.lines().find(|line| line.split_whitespace().skip(1).take(2).eq(&ends));
+    let field =
+        of_it.and_then(|line| line.split_whitespace().nth(5)).context("no such connection")?;
     let (which, until) = field.split_once(':').context("no timer")?;
     Ok((u8::from_str_radix(which, 16)?, u64::from_str_radix(until, 16)?))
+}
+
+/// An address as it stands in `/proc/net/tcp`.
+fn in_table(address: SocketAddr) -> Result<String> {
+    let IpAddr::V4(ip) = address.ip() else { bail!("{address} is not in this table") };
+    Ok(format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port()))
 }
 
 /// As `/proc/net/tcp` calls that timer.
