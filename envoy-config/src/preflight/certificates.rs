@@ -120,11 +120,34 @@ fn own_file(OwnFile { field, path, found }: &OwnFile, now_s: u64, findings: &mut
         ),
         Ok(Own::Credential(validity)) => own_credential(field, *validity, now_s, findings),
         Ok(Own::Key) => findings.passed(check, None, format!("{field}: its certificate's")),
-        Ok(Own::Authorities(1)) => findings.passed(check, None, format!("{field}: one authority")),
-        Ok(Own::Authorities(count)) => {
-            findings.passed(check, None, format!("{field}: {count} authorities"));
-        }
+        Ok(Own::Authorities(all)) => own_authorities(field, all, now_s, findings),
         Ok(Own::Module(bytes)) => findings.passed(check, None, format!("{field}: {bytes} bytes")),
+    }
+}
+
+/// One that has ended vouches for nobody, to Envoy and to servers alike. One is enough, as long as it
+/// is the right one.
+fn own_authorities(field: &str, all: &[Certificate], now_s: u64, findings: &mut Findings) {
+    const CHECK: &str = "own-credentials";
+    let told = |which: &[&Certificate]| {
+        let each = which.iter().map(|one| match one.not_before_s.checked_sub(now_s) {
+            Some(wait_s @ 1..) => format!("{:?} valid only in {}", one.common_name, span(wait_s)),
+            _ => format!("{:?} {}", one.common_name, until(one.validity(), now_s).0),
+        });
+        format!("{field}: {}", each.collect::<Vec<_>>().join(", "))
+    };
+    let is_good = |one: &Certificate| (one.not_before_s..one.not_after_s).contains(&now_s);
+    let is_doubtful = |one: &&Certificate| !is_good(one) || until(one.validity(), now_s).1;
+    let doubtful: Vec<_> = all.iter().filter(is_doubtful).collect();
+    let fix = format!(
+        "put the authority of today's certificates into {field}, and take out what has ended"
+    );
+    if !all.iter().any(is_good) {
+        findings.failed(CHECK, None, format!("{}: none is valid now", told(&doubtful)), fix);
+    } else if !doubtful.is_empty() {
+        findings.warn(CHECK, None, told(&doubtful), fix);
+    } else {
+        findings.passed(CHECK, None, told(&all.iter().collect::<Vec<_>>()));
     }
 }
 
@@ -150,7 +173,7 @@ fn own_credential(field: &str, validity: Validity, now_s: u64, findings: &mut Fi
 
 #[cfg(test)]
 mod tests {
-    use crate::preflight::Verdict;
+    use crate::preflight::{Finding, Verdict};
 
     use super::*;
 
@@ -174,6 +197,37 @@ mod tests {
         // The token of a service account, as a kubelet renews it.
         assert_eq!(verdict(Some(NOW_S - 2_800), Some(NOW_S + 800)), Verdict::Passed);
         assert_eq!(verdict(Some(NOW_S - 3_000), Some(NOW_S + 600)), Verdict::Warning);
+    }
+
+    #[test]
+    fn authorities_that_vouch_for_nobody_are_told() {
+        let day = |day: i64| NOW_S.saturating_add_signed(day * 86_400);
+        let verdict = |days: &[(i64, i64)]| {
+            let authority = |(start, end): &(i64, i64)| Certificate {
+                common_name: format!("until-{end}"),
+                not_before_s: day(*start),
+                not_after_s: day(*end),
+                ..Certificate::default()
+            };
+            let found = Ok(Own::Authorities(days.iter().map(authority).collect()));
+            let path = "ca.crt".to_owned();
+            let mut findings = Findings::default();
+            own_file(&OwnFile { field: "serversTls.ca", path, found }, NOW_S, &mut findings);
+            let Finding { verdict, what, .. } = findings.0.remove(0);
+            (verdict, what)
+        };
+        let told = |verdict, what: &str| (verdict, format!("serversTls.ca: {what}"));
+        let good = (-100, 3_000);
+        let passed = told(Verdict::Passed, "\"until-3000\" valid for 3000 days");
+        assert_eq!(verdict(&[good]), passed);
+        let soon = told(Verdict::Warning, "\"until-3\" valid for 3 days");
+        assert_eq!(verdict(&[good, (-100, 3)]), soon);
+        let ended = told(Verdict::Warning, "\"until--3\" ended 3 days ago");
+        assert_eq!(verdict(&[(-100, -3), good]), ended);
+        assert_eq!(verdict(&[(-100, -3)]).0, Verdict::Failed);
+        let none =
+            "\"until-100\" valid only in 5 days, \"until--3\" ended 3 days ago: none is valid now";
+        assert_eq!(verdict(&[(5, 100), (-100, -3)]), told(Verdict::Failed, none));
     }
 
     #[test]

@@ -114,14 +114,14 @@ pub struct OwnFile {
 }
 
 /// What is in a file that Envoy will read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Own {
     /// A certificate or token.
     Credential(Validity),
     /// The key of the certificate that is named with it.
     Key,
-    /// So many authorities.
-    Authorities(usize),
+    /// Authorities, one or more.
+    Authorities(Vec<Certificate>),
     /// The module, of so many bytes.
     Module(usize),
 }

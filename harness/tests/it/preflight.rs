@@ -96,11 +96,13 @@ fn set<const N: usize>(of: [&str; N]) -> BTreeSet<String> {
 async fn preflight_names_each_way_in_which_a_control_plane_is_unfit() {
     let folder = tempfile::tempdir().unwrap();
     let plane_folder = folder.path().join("plane");
-    // Whom the front proxy's authority signed is a client here too, and UIDs are not read.
+    // Whom the front proxy's authority signed is a client here too, UIDs are not read, and another
+    // header's groups are.
     let front_proxy_ca = plane_folder.join("pki/front-proxy-ca.crt");
     let wrong = [
         format!("--client-ca-file={}", front_proxy_ca.display()),
         "--requestheader-uid-headers=".to_owned(),
+        "--requestheader-group-headers=X-Remote-Group,X-Forwarded-Groups".to_owned(),
         "--anonymous-auth=false".to_owned(),
     ];
     let plane = ControlPlane::builder()
@@ -165,6 +167,7 @@ fn files_that_envoy_cannot_use_are_named(plane: &ControlPlane) {
     content["listen"]["key"] = json!(plane.pki().front_proxy.key);
     content["frontProxy"]["key"] = json!(garbage);
     content["serversTls"]["ca"] = json!(garbage);
+    content["listen"]["clientCa"] = json!(plane.pki().server.key);
     content["wasm"] = json!(folder.path().join("absent.wasm"));
     std::fs::write(&file, content.to_string()).unwrap();
     let output = peerway(&["preflight", &file, "-o", "json"], "");
@@ -174,7 +177,8 @@ fn files_that_envoy_cannot_use_are_named(plane: &ControlPlane) {
     let failed = failed.into_iter().filter(|finding| finding["verdict"] == "failed");
     let failed: BTreeSet<_> =
         failed.map(|it| it["what"].as_str().unwrap().split(':').next().unwrap()).collect();
-    assert_eq!(failed, ["frontProxy.key", "listen.key", "serversTls.ca", "wasm"].into());
+    let expected = ["frontProxy.key", "listen.clientCa", "listen.key", "serversTls.ca", "wasm"];
+    assert_eq!(failed, expected.into());
     assert!(with(&report, "skipped").contains("reachable good"), "{report:#}");
 }
 
@@ -312,6 +316,12 @@ async fn who_goes_past_the_balancer_is_named(plane: &ControlPlane) {
     let kubeconfig = plane.kubeconfig("good", ADMIN_TOKEN).unwrap();
     let more = ["--kubeconfig", kubeconfig.path().to_str().unwrap()];
     let (code, report) = Case::of(plane, &["good"]).run(&more);
+    assert_eq!((code, with(&report, "failed")), (1, set(["front-proxy-names"])), "{report:#}");
+    let named = "X-Forwarded-Groups (--requestheader-group-headers)";
+    assert!(report.to_string().contains(named), "{report:#}");
+
+    forget_header_names(plane).await;
+    let (code, report) = Case::of(plane, &["good"]).run(&more);
     assert_eq!(code, 0, "to be known, and no reason not to go on: {report:#}");
     assert!(with(&report, "passed").contains("front-proxy-names"), "{report:#}");
     let known = with(&report, "warning");
@@ -319,6 +329,15 @@ async fn who_goes_past_the_balancer_is_named(plane: &ControlPlane) {
     let text = report.to_string();
     assert!(text.contains("kube-controller-manager (cp-1_here)"), "{report:#}");
     assert!(text.contains(&format!("10.0.0.77:{}, not in the file", address.port())), "{report:#}");
+}
+
+/// As the fix says: servers add their names to those that are there, and take none away.
+async fn forget_header_names(plane: &ControlPlane) {
+    plane.stop("wrong").await.unwrap();
+    let path = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+    let names = json!({"requestheader-group-headers": r#"["X-Remote-Group"]"#});
+    let answer = admin(plane).patch(path, &json!({"data": names})).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
 fn admin(plane: &ControlPlane) -> Client {

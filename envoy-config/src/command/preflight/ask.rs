@@ -58,7 +58,7 @@ pub(super) fn facts(file: &Path, past_as: Option<&Path>) -> Result<Facts, String
     Ok(Facts {
         now_s: now().as_secs(),
         own: own_files(&reach),
-        client_ca: reach.client_ca.map(|path| Certificate::all_from_pem(&live::read(path)?)),
+        client_ca: reach.client_ca.map(|path| authorities(&live::read(path)?)),
         front_proxy: reach.front_proxy.map(|(path, _)| Certificate::from_pem(&live::read(path)?)),
         servers,
         authentication,
@@ -250,9 +250,9 @@ fn cluster(
 }
 
 fn own_files(reach: &Reach<'_>) -> Vec<OwnFile> {
-    let authorities = |pem: Vec<u8>| match Certificate::all_from_pem(&pem)?.len() {
-        0 => Err("no certificate in it, PEM is needed".to_owned()),
-        count => Ok(Own::Authorities(count)),
+    let authorities = |field, path| {
+        let found = read(path).and_then(|pem| authorities(&pem));
+        own_file(field, path, found.map(Own::Authorities))
     };
     let module = |bytes: Vec<u8>| match bytes.starts_with(b"\0asm") {
         true => Ok(Own::Module(bytes.len())),
@@ -272,7 +272,8 @@ fn own_files(reach: &Reach<'_>) -> Vec<OwnFile> {
     if let Some(paths) = reach.front_proxy {
         files.extend(own_pair(["frontProxy.certificate", "frontProxy.key"], paths));
     }
-    files.push(own_file("serversTls.ca", reach.ca, read(reach.ca).and_then(authorities)));
+    files.extend(reach.client_ca.map(|path| authorities("listen.clientCa", path)));
+    files.push(authorities("serversTls.ca", reach.ca));
     files.push(own_file("wasm", reach.module, read(reach.module).and_then(module)));
     files
 }
@@ -292,6 +293,15 @@ fn own_pair(fields: [&'static str; 2], (certificate, key): (&str, &str)) -> [Own
     };
     let first = first.map(|first| Own::Credential(first.validity()));
     [own_file(fields[0], certificate, first), own_file(fields[1], key, fits.map(|()| Own::Key))]
+}
+
+/// One or more.
+fn authorities(pem: &[u8]) -> Result<Vec<Certificate>, String> {
+    let found = Certificate::all_from_pem(pem)?;
+    match found.is_empty() {
+        true => Err("no certificate in it, PEM is needed".to_owned()),
+        false => Ok(found),
+    }
 }
 
 /// The file beside its name already: without the path in front of the problem.
