@@ -59,7 +59,13 @@ impl Rendered {
     /// beside their places first and then renamed to them: Envoy, which watches some of them, never
     /// reads half a file, and a full disk changes nothing. The error names the file.
     pub fn write(&self, directory: &Path) -> io::Result<()> {
-        fs::create_dir_all(directory).map_err(|error| named(error, directory))?;
+        fs::create_dir_all(directory).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                let what = format!("{}: a file, where a directory is needed", directory.display());
+                io::Error::new(io::ErrorKind::NotADirectory, what)
+            }
+            _ => named(error, directory),
+        })?;
         let staged = |name: &str| directory.join(format!(".{name}.new"));
         let written = self.files().try_for_each(|(name, contents)| {
             let place = staged(name);

@@ -9,6 +9,7 @@ use envoy_config::running::{Counters, Map, MapServer, counters};
 use serde::Serialize;
 
 use super::output::{Output, columns, complain, put, shown};
+use super::servers::listener_url;
 
 const EVERY: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,10 +23,11 @@ const MAX_SHOWN: usize = 40;
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ShowMap {
     /// Peerway's loopback listener
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:15190")]
+    #[arg(long, value_name = "URL", value_parser = listener_url,
+        default_value = "http://127.0.0.1:15190")]
     url: String,
     /// Envoy's admin address, to count decisions too
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = listener_url)]
     admin: Option<String>,
     /// Show it anew each second, until Ctrl-C
     #[arg(short, long)]
@@ -71,12 +73,12 @@ impl ShowMap {
     }
 
     fn look(&self) -> Result<String, String> {
-        let url = format!("{}/map", self.url.trim_end_matches('/'));
+        let url = format!("{}/map", self.url);
         let map = Map::from_json(&ask(&url)?).map_err(|what| format!("{url}: {what}"))?;
         let counters = match &self.admin {
             None => None,
             Some(admin) => {
-                let url = format!("{}/stats?filter=peerway_", admin.trim_end_matches('/'));
+                let url = format!("{admin}/stats?filter=peerway_");
                 Some(counters(&String::from_utf8_lossy(&ask(&url)?)))
             }
         };

@@ -16,6 +16,8 @@ use super::servers::{Known, Servers};
 /// merged in the byte order of the names.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
+// A running Peerway keeps no documents.
+#[command(mut_arg("map", |map| map.hide(true)))]
 pub(crate) struct Merge {
     #[command(flatten)]
     servers: Servers,

@@ -36,7 +36,8 @@ pub(crate) struct Servers {
         conflicts_with_all = ["folders", "map"])]
     kubeconfig: Vec<Kubeconfig>,
     /// Take what a running Peerway knows, from its loopback listener
-    #[arg(long, value_name = "URL", group = "source", conflicts_with = "folders")]
+    #[arg(long, value_name = "URL", group = "source", value_parser = listener_url,
+        conflicts_with = "folders")]
     map: Option<String>,
 }
 
@@ -187,6 +188,16 @@ fn named_folder(text: &str) -> Result<(String, PathBuf), String> {
             Ok((name.to_owned(), folder.into()))
         }
         _ => Err("not NAME=DIR, for example cp-1=saved/cp-1".to_owned()),
+    }
+}
+
+/// Where something listens for plain HTTP, without a slash at its end; `127.0.0.1:15190` is enough.
+pub(crate) fn listener_url(text: &str) -> Result<String, String> {
+    let text = text.trim_end_matches('/');
+    match text.split_once("://") {
+        None if !text.is_empty() => Ok(format!("http://{text}")),
+        Some(("http", address)) if !address.is_empty() => Ok(text.to_owned()),
+        _ => Err("not the URL of a listener, for example http://127.0.0.1:15190".to_owned()),
     }
 }
 

@@ -57,6 +57,16 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_file_where_a_directory_is_needed_is_told_and_kept() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let output = render(EXAMPLE, "--out", file.path());
+    assert_eq!(output.status.code(), Some(1));
+    let told = format!("{}: a file, where", file.path().display());
+    assert!(said(&output).starts_with(&told), "{}", said(&output));
+    assert_eq!(std::fs::read(file.path()).unwrap(), b"");
+}
+
+#[test]
 fn either_writing_or_checking_is_asked_for() {
     let status = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_peerway"));

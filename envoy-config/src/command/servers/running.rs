@@ -14,9 +14,8 @@ struct Common {
     everywhere: Vec<String>,
 }
 
-/// The servers of the Peerway whose loopback listener is at `url`, and whether it has a map.
-pub(super) fn of_map(url: &str) -> Result<(Vec<Known>, bool), String> {
-    let base = url.trim_end_matches('/');
+/// The servers of the Peerway whose loopback listener is at `base`, and whether it has a map.
+pub(super) fn of_map(base: &str) -> Result<(Vec<Known>, bool), String> {
     let url = if base.ends_with("/map") { base.to_owned() } else { format!("{base}/map") };
     let body = live::ask_loopback(&url)?;
     let map = Map::from_json(&body).map_err(|what| format!("{url}: {what}"))?;
