@@ -145,7 +145,7 @@ impl Builder {
         self
     }
 
-    /// Sets a field of its `fetcher` section, such as `pollInterval`.
+    /// Sets a field of its `fetcher` section, such as `pollInterval`; null takes it out.
     #[must_use]
     pub fn fetcher_setting(mut self, field: &str, value: Value) -> Self {
         if let Some(fields) = self.fetcher_settings.as_object_mut() {
@@ -256,6 +256,7 @@ impl Builder {
         let fetcher = file.get_mut("fetcher").and_then(Value::as_object_mut);
         if let (Some(fetcher), Some(settings)) = (fetcher, self.fetcher_settings.as_object()) {
             fetcher.extend(settings.clone());
+            fetcher.retain(|_, value| !value.is_null());
         }
         Ok(serde_json::to_string_pretty(&file)?)
     }

@@ -1,5 +1,7 @@
 //! What the fetcher may read, and what somebody without credentials may.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use peerway_core::discovery::{API_SERVICES, Form, Root};
 
 use super::facts::told;
@@ -131,22 +133,25 @@ const PUBLIC: [&str; 2] = ["/readyz", "/version"];
 
 fn anonymous(facts: &Facts, findings: &mut Findings) {
     const CHECK: &str = "anonymous";
-    let mut seen = Vec::new();
+    let mut seen: BTreeMap<&str, BTreeSet<Access>> = BTreeMap::new();
     for server in facts.servers.iter().filter(|server| server.open().is_some()) {
         let name = Some(server.name.as_str());
-        let answers = server.anonymous.iter();
-        let statuses: Vec<_> = answers
-            .filter_map(|(path, asked)| Some((*path, asked.as_ref().ok()?.status)))
+        let accesses: Vec<_> = server
+            .anonymous
+            .iter()
+            .filter_map(|(path, asked)| Some((*path, Access::of(asked.as_ref().ok()?.status))))
             .collect();
-        if statuses.is_empty() {
+        if accesses.is_empty() {
             findings.skipped(CHECK, name, "was not asked");
             continue;
         }
-        let is_off = statuses.iter().all(|(_, status)| *status == 401);
-        seen.push(is_off);
-        let may = |path: &str| statuses.contains(&(path, 200));
-        let mut more = statuses.iter().map(|(path, _)| *path).filter(|path| may(path));
-        let more: Vec<_> = more.by_ref().filter(|path| !PUBLIC.contains(path)).collect();
+        for (path, access) in &accesses {
+            seen.entry(path).or_default().insert(*access);
+        }
+        let is_off = accesses.iter().all(|(_, access)| *access == Access::Unknown);
+        let may = accesses.iter().filter(|(_, access)| *access == Access::May);
+        let may: Vec<_> = may.map(|(path, _)| *path).collect();
+        let more: Vec<_> = may.iter().copied().filter(|path| !PUBLIC.contains(path)).collect();
         if is_off {
             findings.warn(
                 CHECK,
@@ -163,8 +168,8 @@ fn anonymous(facts: &Facts, findings: &mut Findings) {
                 format!("on, and may also get {}", more.join(", ")),
                 "whoever reaches the balancer may too; see the bindings of system:unauthenticated",
             );
-        } else if may("/readyz") {
-            findings.passed(CHECK, name, "on: readiness and version, nothing more");
+        } else if may.contains(&"/readyz") {
+            findings.passed(CHECK, name, format!("on, for no more than {}", may.join(", ")));
         } else {
             findings.warn(
                 CHECK,
@@ -175,13 +180,37 @@ fn anonymous(facts: &Facts, findings: &mut Findings) {
             );
         }
     }
-    if seen.contains(&true) && seen.contains(&false) {
+    let differing = seen.iter().filter(|(_, accesses)| accesses.len() > 1);
+    let differing: Vec<_> = differing.map(|(path, _)| *path).collect();
+    if !differing.is_empty() {
         findings.failed(
             CHECK,
             None,
-            "off on some servers and on on others",
-            "give all servers the same --anonymous-auth: behind a balancer a caller meets any",
+            format!("servers answer differently to {}", differing.join(", ")),
+            "give all servers the same --anonymous-auth and AuthenticationConfiguration: behind a \
+             balancer a caller meets any",
         );
+    }
+}
+
+/// What becomes of a caller without credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Access {
+    /// 401.
+    Unknown,
+    /// 403.
+    MayNot,
+    /// Anything else: a server that is not ready says so to whoever may ask.
+    May,
+}
+
+impl Access {
+    fn of(status: u16) -> Self {
+        match status {
+            401 => Self::Unknown,
+            403 => Self::MayNot,
+            _ => Self::May,
+        }
     }
 }
 
@@ -260,5 +289,8 @@ mod tests {
         assert_eq!(found(&[[200, 200, 200]]), [Warning]);
         assert_eq!(found(&[[403, 403, 403]]), [Warning]);
         assert_eq!(found(&[[200, 200, 403], [401, 401, 401]]), [Passed, Warning, Failed]);
+        // Conditions of an AuthenticationConfiguration, on one of the two.
+        assert_eq!(found(&[[200, 200, 403], [200, 401, 401]]), [Passed, Passed, Failed]);
+        assert_eq!(found(&[[200, 200, 403], [500, 200, 403]]), [Passed, Passed]);
     }
 }

@@ -9,6 +9,8 @@ use super::{Facts, Findings, Own, OwnFile, Validity};
 /// What checks look at in a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Certificate {
+    /// All of it, DER.
+    pub der: Vec<u8>,
     /// Its subject, DER.
     pub subject: Vec<u8>,
     /// Its issuer's subject, DER.
@@ -63,6 +65,7 @@ impl Certificate {
             utf8.or_else(|_| printable().map(|it| it.as_str().to_owned())).ok()
         });
         Ok(Self {
+            der: certificate.to_der().map_err(failed)?,
             subject: inner.subject.to_der().map_err(failed)?,
             issuer: inner.issuer.to_der().map_err(failed)?,
             common_name: common_names.next_back().unwrap_or_default(),

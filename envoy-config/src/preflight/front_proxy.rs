@@ -1,7 +1,7 @@
 //! Whether the servers take an identity from the front-proxy certificate, all of it, and from nobody
 //! else.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::facts::{at, told};
 use super::{
@@ -169,23 +169,35 @@ fn part(
     }
 }
 
+/// What all servers of a cluster say together, in a ConfigMap, of whom they believe; or why that is
+/// not known.
+fn shared(facts: &Facts) -> Result<Map<String, Value>, String> {
+    let asked = facts.authentication.as_ref().ok_or("no server could be asked")?;
+    let data = asked.as_ref().ok().filter(|answer| answer.is_good());
+    let data = data.and_then(|answer| at(&answer.json(), &["data"]).as_object().cloned());
+    data.ok_or_else(|| {
+        let who = &facts.past.asked_as;
+        format!("{who} may not look ({}); --kubeconfig names somebody who may", told(asked))
+    })
+}
+
 /// Whether the servers believe headers of other names, which clients could send.
 fn header_names(facts: &Facts, findings: &mut Findings) {
-    let Some(asked) = &facts.authentication else {
-        return findings.skipped(NAMES, None, "no server could be asked");
+    let data = match shared(facts) {
+        Ok(data) => data,
+        Err(why) => return findings.skipped(NAMES, None, why),
     };
-    let data = asked.as_ref().ok().filter(|answer| answer.is_good());
-    let Some(data) = data.map(|answer| at(&answer.json(), &["data"]).clone()) else {
-        let who = &facts.past.asked_as;
-        let why =
-            format!("{who} may not look ({}); --kubeconfig names somebody who may", told(asked));
-        return findings.skipped(NAMES, None, why);
-    };
+    let is_names = |field: &str| field.starts_with("requestheader-") && field.contains("-headers");
+    let fields: Vec<_> = data.iter().filter(|(field, _)| is_names(field)).collect();
+    if fields.is_empty() {
+        return findings.skipped(NAMES, None, "the servers name no headers that they believe");
+    }
     let mut others = Vec::new();
-    for (field, names) in data.as_object().into_iter().flatten() {
-        let is_names = field.starts_with("requestheader-") && field.contains("-headers");
-        let names = names.as_str().filter(|_| is_names).unwrap_or("[]");
-        let names: Vec<String> = serde_json::from_str(names).unwrap_or_default();
+    for (field, names) in fields {
+        let names = names.as_str().and_then(|names| serde_json::from_str(names).ok());
+        let Some(names): Option<Vec<String>> = names else {
+            return findings.skipped(NAMES, None, format!("{field} is no list of names"));
+        };
         let is_other = |name: &String| !name.to_ascii_lowercase().starts_with(STRIPPED);
         others.extend(names.into_iter().filter(is_other).map(|name| format!("{name} (--{field})")));
     }
@@ -222,6 +234,7 @@ fn client_ca(facts: &Facts, findings: &mut Findings) {
         let fix = "sign it with a CA of its own: who may speak for all must be no client";
         findings.failed(CLIENT_CA, None, what, fix);
     }
+    same_authorities(facts, authorities, findings);
     for server in &facts.servers {
         let Some(wire) = server.open() else { continue };
         let name = Some(server.name.as_str());
@@ -234,7 +247,7 @@ fn client_ca(facts: &Facts, findings: &mut Findings) {
         if known.is_empty() {
             findings.skipped(CLIENT_CA, name, "the server does not say which CAs it takes");
         } else if strangers.is_empty() {
-            findings.passed(CLIENT_CA, name, "takes certificates of listen.clientCa itself");
+            findings.passed(CLIENT_CA, name, "takes certificates of authorities of these names");
         } else {
             findings.failed(
                 CLIENT_CA,
@@ -243,6 +256,49 @@ fn client_ca(facts: &Facts, findings: &mut Findings) {
                 "let listen.clientCa hold what --client-ca-file of every server holds, and no more",
             );
         }
+    }
+}
+
+/// Not by their names: every installer calls the authority of each cluster the same.
+fn same_authorities(facts: &Facts, ours: &[Certificate], findings: &mut Findings) {
+    let data = match shared(facts) {
+        Ok(data) => data,
+        Err(why) => return findings.skipped(CLIENT_CA, None, format!("only by name: {why}")),
+    };
+    let of = |field: &str| {
+        let pem = data.get(field).and_then(Value::as_str).unwrap_or_default();
+        Certificate::all_from_pem(pem.as_bytes()).map_err(|why| format!("{field}: {why}"))
+    };
+    let (theirs, front_proxies) = match (of("client-ca-file"), of("requestheader-client-ca-file")) {
+        (Ok(theirs), Ok(front_proxies)) => (theirs, front_proxies),
+        (Err(why), _) | (_, Err(why)) => return findings.skipped(CLIENT_CA, None, why),
+    };
+    let not_in = |some: &[Certificate], others: &[&[Certificate]]| {
+        let is_there = |one: &Certificate| others.concat().iter().any(|other| other.der == one.der);
+        let names = some.iter().filter(|one| !is_there(one)).map(|one| one.common_name.as_str());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let strangers = not_in(ours, &[&theirs]);
+    let missing = not_in(&theirs, &[ours, &front_proxies]);
+    if !strangers.is_empty() {
+        findings.failed(
+            CLIENT_CA,
+            None,
+            format!("no server makes users of certificates of {strangers}, Peerway does"),
+            "let listen.clientCa hold what --client-ca-file of the servers holds: an authority of \
+             the same name may be another cluster's (a server that has just started tells its own \
+             within a minute)",
+        );
+    } else if !missing.is_empty() {
+        findings.warn(
+            CLIENT_CA,
+            None,
+            format!("servers take certificates of {missing}, Peerway ends their handshake"),
+            "put that authority into listen.clientCa, unless the servers do not take it any more: \
+             it stays in the ConfigMap kube-system/extension-apiserver-authentication",
+        );
+    } else {
+        findings.passed(CLIENT_CA, None, "listen.clientCa is what the servers take");
     }
 }
 
@@ -369,8 +425,8 @@ mod tests {
             client_ca(&facts, &mut findings);
             findings.0.iter().map(|finding| finding.verdict).collect::<Vec<_>>()
         };
-        assert_eq!(found(b"users"), [Passed]);
-        assert_eq!(found(b"others"), [Failed]);
-        assert_eq!(found(b"fp"), [Failed, Failed]);
+        assert_eq!(found(b"users"), [Skipped, Passed]);
+        assert_eq!(found(b"others"), [Skipped, Failed]);
+        assert_eq!(found(b"fp"), [Failed, Skipped, Failed]);
     }
 }

@@ -1,6 +1,7 @@
 //! Who the servers think that a caller is: certificates, upgrades, forgeries, bad credentials.
 
 mod certificates;
+mod fetcher;
 mod forging;
 mod rotation;
 mod sessions;

@@ -31,8 +31,14 @@ const AUTHENTICATION_PATH: &str =
 const LEASES_PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
 
 /// What the fetcher needs.
-const FETCHED: [(&str, &str); 4] =
-    [("/readyz", "*/*"), ("/version", "application/json"), ("/api", ACCEPT), ("/apis", ACCEPT)];
+const FETCHED: [(&str, &str); 5] = [
+    ("/readyz", "*/*"),
+    ("/version", "application/json"),
+    ("/api", ACCEPT),
+    ("/apis", ACCEPT),
+    // Where servers differ.
+    ("/openapi/v3", "application/json"),
+];
 /// What somebody without credentials is tried with.
 const TRIED: [&str; 5] = ["/readyz", "/version", "/api", "/apis", "/api/v1/namespaces?limit=1"];
 

@@ -70,6 +70,15 @@ async fn each_certificate_is_to_the_servers_what_it_is_without_peerway() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let jane = plane.pki().user_authority.client("jane", &["dev"]).unwrap();
+    for scheme in ["http", "https"] {
+        let ask = async |client: Client| {
+            let target = format!("{scheme}://other{REVIEWS}");
+            came(&client.raw(question_at(&target)).await.unwrap())
+        };
+        let direct = Client::with_certificate(servers[0], &trusted, Protocol::Http1, &jane);
+        let through = balancer.client_with(&jane, Protocol::Http1).unwrap();
+        assert_eq!(ask(through).await, ask(direct.unwrap()).await, "{scheme}");
+    }
     for client in [
         balancer.client_with(&jane, Protocol::Http2).unwrap(),
         balancer.client(NOBODY_TOKEN, Protocol::Http1).unwrap(),
@@ -114,7 +123,11 @@ async fn certificates_are_not_taken(balancer: &Balancer, jane: &Identity) -> Res
 }
 
 fn question() -> Request {
-    Request::new(Method::POST, REVIEWS).json(&json!({
+    question_at(REVIEWS)
+}
+
+fn question_at(target: &str) -> Request {
+    Request::new(Method::POST, target).json(&json!({
         "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview",
     }))
 }
