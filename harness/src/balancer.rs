@@ -154,6 +154,13 @@ impl Builder {
         self
     }
 
+    /// Waits for an answer of a server longer than by default: none is taken for late because the
+    /// machine is busy. For tests about servers that serve, or that are gone altogether.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        self.fetcher_setting("probeTimeout", json!("30s"))
+    }
+
     /// Lets it be given another configuration while it runs.
     #[must_use]
     pub fn replaceable(mut self) -> Self {
@@ -395,7 +402,7 @@ fn tell(text: &str) {
 /// Returns when every worker decides by the map that was published last. A worker takes it on its own
 /// tick, every 50 ms, and nothing shows from outside that it did.
 pub async fn workers_have_the_map() {
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
 }
 
 /// A server that comes back is read within a poll interval and the time of its own start.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::play::UNREACHABLE_AFTER;
+use super::play::{PATIENCE, UNREACHABLE_AFTER};
 use super::record::{Class, Condition, Kind, Mark, Seen};
 use super::scenario::Manner;
 use super::stage::Outcome;
@@ -62,10 +62,12 @@ impl Outcome {
             (Class::Absent, _) => true,
             (Class::Everywhere, _) => false,
         };
+        // What was in hand may be lost.
+        let loses = matches!(manner, Manner::Abrupt | Manner::Stumble);
         match seen.kind {
             Kind::Done | Kind::Unsettled => None,
             Kind::FalseNotFound => Some("no false 404"),
-            Kind::Wrong if manner == Manner::Abrupt && is_lost_review(&seen.words) => None,
+            Kind::Wrong if loses && is_lost_review(&seen.words) => None,
             Kind::Wrong => Some("no answer but a server's, 502 or 503 with Retry-After"),
             // kube-rs obeys each `Retry-After`, for longer than the load waits.
             Kind::Silent if may_come_back && seen.client == "kube-rs" => None,
@@ -110,8 +112,6 @@ const CARRIED_OUT: Duration = Duration::from_millis(500);
 /// The poll interval, and half a second.
 const HEALED_WITHIN: Duration = Duration::from_millis(1_500);
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
-/// How many times that a machine may take that runs other things beside.
-const PATIENCE: u32 = 5;
 
 impl fmt::Display for Outcome {
     /// A line for each class, and one for everything else.

@@ -97,7 +97,7 @@ impl<'a, T: Fn(&str)> Play<'a, T> {
                 tokio::time::sleep(FINISHED_AFTER).await;
             }
             Step::Show => {
-                tokio::time::sleep(NOTICED_AFTER).await;
+                tokio::time::sleep(NOTICED_AFTER * 2).await;
                 self.recorder.set_hidden(false);
             }
             Step::RefuseFetcher => {
@@ -135,8 +135,20 @@ impl<'a, T: Fn(&str)> Play<'a, T> {
         let text = format!("{name} is {version}, and ready");
         self.mark(name, Condition::Serves(version.to_owned()), text);
         if self.recorder.presence() == Presence::Unsettled {
-            tokio::time::sleep(NOTICED_AFTER).await;
+            self.noticed(name).await?;
             self.recorder.set_presence(after);
+        }
+        Ok(())
+    }
+
+    /// Returns when a server that is back is known to be: after the time in which Peerway promises it,
+    /// or some times that on a machine that is busy.
+    async fn noticed(&self, name: &str) -> Result<()> {
+        tokio::time::sleep(NOTICED_AFTER).await;
+        if self.stage.way == Way::Peerway {
+            let confirmed = self.stage.balancer.server_is(name, "confirmed");
+            let noticed = tokio::time::timeout(NOTICED_AFTER * PATIENCE, confirmed).await;
+            noticed.with_context(|| format!("{name} is not noticed"))??;
         }
         Ok(())
     }
@@ -227,7 +239,7 @@ impl<'a, T: Fn(&str)> Play<'a, T> {
 
     /// Begins to count what is sent to a server from when it is known to be unreachable.
     async fn count_astray(&mut self, name: &str) -> Result<()> {
-        tokio::time::sleep(UNREACHABLE_AFTER).await;
+        tokio::time::sleep(COUNTED_AFTER).await;
         self.sent_astray = Some(self.stage.balancer.requests_to(&self.stage.address(name)?).await?);
         Ok(())
     }
@@ -253,7 +265,12 @@ fn document(text: &str) -> Fault {
 const NOTICED_AFTER: Duration = Duration::from_millis(1_500);
 /// The poll interval and the timeout of a probe, and what a busy machine needs.
 pub(super) const UNREACHABLE_AFTER: Duration = Duration::from_millis(2_500);
-/// A kubectl command, and a namespace on its way out.
-const FINISHED_AFTER: Duration = Duration::from_secs(5);
+/// From when on nothing may be sent to a server that is unreachable.
+const COUNTED_AFTER: Duration = Duration::from_secs(4);
+/// How many times that a machine may take that runs other things beside.
+pub(super) const PATIENCE: u32 = 5;
+/// A kubectl command, or a namespace on its way out: its controller begins five seconds after it was
+/// deleted, which was up to two after its founder last looked.
+const FINISHED_AFTER: Duration = Duration::from_secs(8);
 const SLOW: Duration = Duration::from_secs(3);
 const WORKERS: usize = 2;

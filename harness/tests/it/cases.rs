@@ -78,7 +78,7 @@ fn owned(plane: &ControlPlane) -> Vec<(String, String)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn equal_servers_are_left_alone() {
     let plane = control_plane(["1.36.3"; 3]).await;
-    let balancer = Builder::before(&plane).start().await.unwrap();
+    let balancer = Builder::before(&plane).patient().start().await.unwrap();
     balancer.all_confirmed().await.unwrap();
     check("even", &owned(&plane), &balancer).await;
 }
@@ -87,7 +87,7 @@ async fn equal_servers_are_left_alone() {
 async fn while_servers_differ_the_capable_one_is_asked_also_when_one_is_gone() {
     let plane = control_plane(["1.36.3", "1.36.3", "1.37.2"]).await;
     let servers = owned(&plane);
-    let balancer = Builder::before(&plane).start().await.unwrap();
+    let balancer = Builder::before(&plane).patient().start().await.unwrap();
     balancer.all_confirmed().await.unwrap();
     check("skewed", &servers, &balancer).await;
 

@@ -193,7 +193,7 @@ async fn requests_are_read_as_a_real_servers_audit_log_says_it_read_them() {
 async fn the_command_says_of_live_servers_what_peerway_does_with_them() {
     let builder = ControlPlane::builder().server("a", "1.36.3").server("b", "1.36.3");
     let plane = builder.server("c", "1.37.2").start().await.unwrap();
-    let balancer = Builder::before(&plane).start().await.unwrap();
+    let balancer = Builder::before(&plane).patient().start().await.unwrap();
     balancer.all_confirmed().await.unwrap();
     let map = balancer.fetcher().unwrap();
     let map = format!("http://{}", map.address());

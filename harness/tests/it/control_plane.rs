@@ -4,12 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use peerway_harness::client::{Protocol, Request};
 use peerway_harness::control_plane::{
     ADMIN_TOKEN, AGGREGATED, ControlPlane, FETCHER_TOKEN, NOBODY_TOKEN, fake_node,
 };
 use peerway_harness::go_client::{Form, View, discover};
 use peerway_harness::kubeconfig::{Kubeconfig, kubectl, kubectl_with_input};
 use peerway_harness::process::wait_until;
+use peerway_harness::workload::direct;
 
 const OLD: &str = "1.36.3";
 const NEW: &str = "1.37.2";
@@ -44,11 +46,11 @@ async fn servers_of_two_versions_go_and_come_back_as_told() {
     assert_eq!(plane.address("new").unwrap(), address);
     assert_eq!(status(&plane, "new", NEW_API).await.unwrap(), 200);
 
-    let admin = plane.kubeconfig("old", ADMIN_TOKEN).unwrap();
-    let watch = tokio::spawn(async move { kubectl(&admin, &["get", "pods", "--watch"]).await });
+    let admin = direct(&plane, "old", Protocol::Http1).unwrap();
+    let mut watch = admin.lines(Request::get("/api/v1/pods?watch=1")).await.unwrap();
     let replaced = tokio::time::timeout(SOON / 2, plane.replace_with("old", NEW)).await;
     replaced.expect("an open watch does not hold a stop up").unwrap();
-    watch.await.unwrap().unwrap();
+    assert!(watch.next(SOON).await.is_ok_and(|line| line.is_none()), "it ended in order");
     assert_eq!(version(&plane, "old").await.unwrap(), NEW);
     assert_eq!(status(&plane, "old", NEW_API).await.unwrap(), 200);
 

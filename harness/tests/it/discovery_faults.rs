@@ -60,7 +60,9 @@ async fn routes_stand(balancer: &Balancer, plane: &SimulatedPlane) -> Result<()>
 #[tokio::test(flavor = "multi_thread")]
 async fn no_discovery_however_bad_loses_what_was_known_or_touches_the_others() {
     let plane = skewed().await;
-    let (builder, listener) = plane.fetching(json!({"pollInterval": "200ms"})).unwrap();
+    // Readiness comes on the connection that is cut, or full of megabytes.
+    let settings = json!({"pollInterval": "500ms", "probeTimeout": "30s"});
+    let (builder, listener) = plane.fetching(settings).unwrap();
     let mut balancer = builder.start().await.unwrap();
     for server in ["good", "odd"] {
         listener.wait_for(server, "it is confirmed", SOON, is_confirmed).await.unwrap();

@@ -45,10 +45,15 @@ async fn ten_thousand_polls_leave_nothing_behind() {
         }
     };
     until(WARM_UP).await;
-    let before = resident_bytes(&mut balancer).unwrap();
-    until(WARM_UP + POLLS).await;
-    let grown = resident_bytes(&mut balancer).unwrap().saturating_sub(before);
-    println!("Envoy grew by {grown} bytes over {POLLS} polls");
-    assert!(grown < MOST_GROWTH, "Envoy grew by {grown} bytes");
+    // Another VM may take over once, and open connections and read documents of its own. A leak grows
+    // each time.
+    let mut grown = Vec::new();
+    while grown.last().is_none_or(|last| *last >= MOST_GROWTH) {
+        assert!(grown.len() < 2, "Envoy grew by {grown:?} bytes");
+        let before = resident_bytes(&mut balancer).unwrap();
+        until(WARM_UP + POLLS * (grown.len() + 1)).await;
+        grown.push(resident_bytes(&mut balancer).unwrap().saturating_sub(before));
+        println!("Envoy grew by {grown:?} bytes over {POLLS} polls each");
+    }
     no_vm_died(&mut balancer).await.unwrap();
 }

@@ -66,7 +66,7 @@ async fn the_index_names_every_servers_documents_by_hashes_that_are_right() {
     let all = ["--runtime-config=api/all=true"];
     let plane = ControlPlane::builder().server_with("old", "1.36.3", &all).server("new", "1.37.2");
     let plane = plane.start().await.unwrap();
-    let mut balancer = Builder::before(&plane).start().await.unwrap();
+    let mut balancer = Builder::before(&plane).patient().start().await.unwrap();
     balancer.all_confirmed().await.unwrap();
     let (old, new) = (index_of(&plane, "old").await, index_of(&plane, "new").await);
     assert!(new.keys().any(|path| !old.contains_key(path)), "the old server has everything");
@@ -85,7 +85,7 @@ async fn the_index_names_every_servers_documents_by_hashes_that_are_right() {
 async fn a_server_that_has_everything_answers_for_all_and_is_missed_when_it_is_gone() {
     let plane = ControlPlane::builder().server("old", "1.36.3").server("new", "1.37.2");
     let plane = plane.start().await.unwrap();
-    let mut balancer = Builder::before(&plane).start().await.unwrap();
+    let mut balancer = Builder::before(&plane).patient().start().await.unwrap();
     balancer.all_confirmed().await.unwrap();
     let new = index_of(&plane, "new").await;
     assert_eq!(shown(&balancer).await, new);
@@ -93,8 +93,14 @@ async fn a_server_that_has_everything_answers_for_all_and_is_missed_when_it_is_g
 
     plane.kill("new").await.unwrap();
     balancer.server_is("new", "gone").await.unwrap();
-    workers_have_the_map().await;
+    // Before that only the names of group-versions are there.
     let client = balancer.client(ADMIN_TOKEN, Protocol::Http2).unwrap();
+    let is_read = async || {
+        let index = client.get(ROOT).await.and_then(|answer| entries(&answer.body));
+        index.is_ok_and(|index| index.values().any(|url| url.contains("?hash=")))
+    };
+    wait_until("what is left is read", SOON, is_read).await.unwrap();
+    workers_have_the_map().await;
     let index = entries(&client.get(ROOT).await.unwrap().body).unwrap();
     let named: Vec<_> = new.keys().filter(|path| !index.contains_key(*path)).collect();
     // Whether there is a group says `/apis/<group>`, and nobody who is asked now has it.

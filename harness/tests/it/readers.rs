@@ -82,6 +82,11 @@ impl Readers {
     }
 }
 
+/// Whether there is no whole answer because it broke off: what a server that is killed had in hand.
+pub(crate) fn broke_off<T>(read: &Result<T>) -> bool {
+    read.as_ref().is_err_and(|error| format!("{error:#}").contains("the body broke off"))
+}
+
 /// An answer of 200; nothing for the 503 that asks to come back, also in the words of a server that
 /// stops: it is passed on where no other can answer.
 pub(crate) async fn read(client: &Client, request: Request) -> Result<Option<Answer>> {

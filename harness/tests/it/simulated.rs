@@ -329,6 +329,8 @@ async fn slow_head_and_slow_body_take_their_time() {
 async fn request_that_hangs_ends_at_the_clients_deadline() {
     let (server, clients) = server().await.unwrap();
     for client in &clients {
+        // Not while it connects.
+        assert_eq!(client.get("/apis").await.unwrap().status, StatusCode::OK);
         server.set_fault(Matcher::path(PODS), Fault::Hang);
         assert!(failure(client, SHORT).await.contains("no complete answer within"));
         assert_eq!(server.requests_to(&Matcher::path(PODS)).len(), 1, "and was not sent again");

@@ -35,7 +35,8 @@ const WORKERS: usize = 2;
 async fn a_server_upgraded_in_place_is_soon_asked_by_every_worker_and_nobody_sees_a_404() {
     let plane = ControlPlane::builder().server("a", OLD).server("b", OLD).server("c", NEW);
     let plane = plane.start().await.unwrap();
-    let mut balancer = Builder::before(&plane).workers(WORKERS as u32).start().await.unwrap();
+    let mut balancer =
+        Builder::before(&plane).patient().workers(WORKERS as u32).start().await.unwrap();
     balancer.all_confirmed().await.unwrap();
     // A connection each: then the servers that are equally good take turns in what it asks.
     let traffic = Traffic::start(&balancer, WORKERS).await.unwrap();
@@ -75,7 +76,7 @@ async fn a_server_upgraded_in_place_is_soon_asked_by_every_worker_and_nobody_see
 async fn a_roll_back_and_an_upgrade_in_the_same_second_show_nobody_a_404() {
     let plane = ControlPlane::builder().server("a", OLD).server("b", NEW).server("c", NEW);
     let plane = plane.start().await.unwrap();
-    let balancer = Builder::before(&plane).start().await.unwrap();
+    let balancer = Builder::before(&plane).patient().start().await.unwrap();
     balancer.all_confirmed().await.unwrap();
     let traffic = Traffic::start(&balancer, 8).await.unwrap();
     let (up, down) = tokio::join!(plane.replace_with("a", NEW), plane.replace_with("b", OLD));
@@ -112,7 +113,7 @@ async fn servers_of_four_versions_serve_together_what_each_of_them_has() {
         .iter()
         .fold(ControlPlane::builder(), |plane, (name, version)| plane.server(name, version));
     let plane = plane.start().await.unwrap();
-    let balancer = Builder::before(&plane).start().await.unwrap();
+    let balancer = Builder::before(&plane).patient().start().await.unwrap();
     balancer.all_confirmed().await.unwrap();
     every_worker_has_the_map(&balancer).await.unwrap();
     let four_versions = |map: &Value| versions(map) == Some(MIXED.to_vec());

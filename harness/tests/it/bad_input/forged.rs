@@ -87,7 +87,15 @@ pub(crate) async fn skewed() -> Result<SimulatedPlane> {
 
 /// What clients asked each server on a path.
 fn asked(plane: &SimulatedPlane, path: &str) -> Vec<Vec<Recorded>> {
-    let of = |server: &SimulatedServer| server.requests_to(&Matcher::path(path));
+    // The fetcher asks for some of these too.
+    let is_ours = |request: &Recorded| {
+        request.header("user-agent").is_some_and(|agent| agent.starts_with("peerway/"))
+    };
+    let of = |server: &SimulatedServer| {
+        let mut asked = server.requests_to(&Matcher::path(path));
+        asked.retain(|request| !is_ours(request));
+        asked
+    };
     plane.servers.iter().map(of).collect()
 }
 

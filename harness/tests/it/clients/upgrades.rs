@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::{CUSTOM, SOON, define_widgets};
 use crate::merged::aggregated;
-use crate::readers::{Readers, read};
+use crate::readers::{Readers, broke_off, read};
 use crate::rig::no_vm_died;
 
 const OLD: &str = "1.36.3";
@@ -49,9 +49,11 @@ async fn nothing_built_in_is_lost_for_a_moment_and_nothing_deleted_comes_back() 
     let looking = Looking::start(&balancer, must).await.unwrap();
 
     // The only server that has everything, in every way in which it can go.
+    looking.is_cut.store(true, Relaxed);
     plane.kill("c").await.unwrap();
     looking.go_on().await.unwrap();
     balancer.server_is("c", "gone").await.unwrap();
+    looking.is_cut.store(false, Relaxed);
     looking.go_on().await.unwrap();
     plane.start("c").await.unwrap();
     looking.go_on().await.unwrap();
@@ -80,6 +82,8 @@ async fn nothing_built_in_is_lost_for_a_moment_and_nothing_deleted_comes_back() 
 /// and so with a worker: another one may take a new map a moment earlier.
 struct Looking {
     readers: Readers,
+    /// Whether a server is being killed: the answer that it had in hand may break off.
+    is_cut: Arc<AtomicBool>,
     /// For each client that looks for it, whether it does not see the custom resource any more.
     is_rid: Vec<Arc<AtomicBool>>,
 }
@@ -87,21 +91,25 @@ struct Looking {
 impl Looking {
     async fn start(balancer: &Balancer, must: Must) -> Result<Self> {
         let must = Arc::new(must);
-        let mut looking = Self { readers: Readers::default(), is_rid: Vec::new() };
+        let mut looking =
+            Self { readers: Readers::default(), is_cut: Arc::default(), is_rid: Vec::new() };
         for _ in 0..2 {
             let client = balancer.client(ADMIN_TOKEN, Protocol::Http2)?;
             let (must, is_rid) = (Arc::clone(&must), Arc::<AtomicBool>::default());
+            let is_cut = Arc::clone(&looking.is_cut);
             looking.is_rid.push(Arc::clone(&is_rid));
             looking.readers.add(move || {
                 let (client, must, is_rid) =
                     (client.clone(), Arc::clone(&must), Arc::clone(&is_rid));
-                async move { look_at_all(&client, &must, &is_rid).await }
+                let is_cut = Arc::clone(&is_cut);
+                async move { unless_cut(look_at_all(&client, &must, &is_rid).await, &is_cut) }
             });
         }
         let client = balancer.client(ADMIN_TOKEN, Protocol::Http2)?;
+        let is_cut = Arc::clone(&looking.is_cut);
         looking.readers.add(move || {
-            let client = client.clone();
-            async move { look_at_plain(&client).await }
+            let (client, is_cut) = (client.clone(), Arc::clone(&is_cut));
+            async move { unless_cut(look_at_plain(&client).await, &is_cut) }
         });
         looking.go_on().await?;
         Ok(looking)
@@ -116,6 +124,11 @@ impl Looking {
         let is_rid = || self.is_rid.iter().all(|is_rid| is_rid.load(Relaxed));
         self.readers.until("rid of the custom resource", is_rid).await
     }
+}
+
+/// To be repeated, where a server was killed in the middle of its answer.
+fn unless_cut(look: Result<Option<()>>, is_cut: &AtomicBool) -> Result<Option<()>> {
+    if is_cut.load(Relaxed) && broke_off(&look) { Ok(None) } else { look }
 }
 
 async fn look_at_all(client: &Client, must: &Must, is_rid: &AtomicBool) -> Result<Option<()>> {

@@ -32,8 +32,8 @@ enum Expected {
 async fn what_a_living_server_has_is_served_and_the_rest_is_only_404_when_the_dead_lacks_it() {
     let builder = ControlPlane::builder().server("a", "1.36.3").server("b", "1.36.3");
     let plane = builder.server("c", "1.37.2").start().await.unwrap();
-    let mut mapped = Builder::before(&plane).start().await.unwrap();
-    let unmapped = Builder::before(&plane).fetcher_token("nobody knows it");
+    let mut mapped = Builder::before(&plane).patient().start().await.unwrap();
+    let unmapped = Builder::before(&plane).patient().fetcher_token("nobody knows it");
     let mut unmapped = unmapped.start().await.unwrap();
     mapped.all_confirmed().await.unwrap();
 

@@ -101,7 +101,11 @@ async fn others(good: [Client; 2], done: Arc<AtomicBool>) -> Result<usize> {
     while !done.load(Ordering::Relaxed) {
         for client in &good {
             beat.tick().await;
-            let answer = client.get(MAPS).await?;
+            let mut answer = client.get(MAPS).await?;
+            // Three servers in a row may have closed the connection.
+            if answer.status == 503 && answer.header("retry-after").is_some() {
+                answer = client.get(MAPS).await?;
+            }
             ensure!(answer.status == 200, "{} after {served}: {}", answer.status, answer.text());
             served += 1;
         }
