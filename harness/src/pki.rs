@@ -84,7 +84,16 @@ impl Authority {
     /// A client certificate with any subject and with any properties: `params` says the rest, and
     /// its own name does not count. For certificates that no well-meaning authority makes.
     pub fn craft(&self, params: CertificateParams, subject: &[Vec<Attribute>]) -> Result<Identity> {
-        let key = KeyPair::generate().context("cannot make a key")?;
+        self.craft_for(KeyPair::generate().context("cannot make a key")?, params, subject)
+    }
+
+    /// The same for this key.
+    pub fn craft_for(
+        &self,
+        key: KeyPair,
+        params: CertificateParams,
+        subject: &[Vec<Attribute>],
+    ) -> Result<Identity> {
         let signed = params.signed_by(&key, &self.issuer).context("cannot sign")?;
         let mut name = RdnSequence::default();
         for part in subject {

@@ -8,6 +8,7 @@ mod sessions;
 mod strangers;
 mod table;
 mod tls;
+mod upgrades;
 
 use std::path::PathBuf;
 

@@ -12,6 +12,7 @@ use peerway_harness::control_plane::{ADMIN_TOKEN, ControlPlane};
 use peerway_harness::process::wait_until;
 use peerway_harness::simulated::{Discovery, Fault, Matcher, Reply};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use crate::rig::{SOON, SimulatedPlane, no_vm_died};
 
@@ -84,7 +85,7 @@ async fn requests_to(balancer: &mut Balancer, address: &str) -> Result<u64> {
 async fn a_server_that_is_late_once_is_not_gone_and_keeps_what_it_was_known_for() {
     let all = || Discovery::of(&[EVERYBODYS, THE_NEW_ONES]).unwrap();
     let plane = SimulatedPlane::start(vec![("a", all()), ("slow", all())]).await.unwrap();
-    let (builder, listener) = plane.fetching(json!({"probeTimeout": "300ms"})).unwrap();
+    let (builder, listener) = plane.fetching(json!({"probeTimeout": "1s"})).unwrap();
     let mut balancer = builder.start().await.unwrap();
     listener.confirmed("slow").await.unwrap();
     let probe = Matcher::path("/readyz");
@@ -170,6 +171,12 @@ async fn over_http1_tcp_itself_asks_for_a_sign_of_life() {
     let waits = async || matches!(timer(request.peer, server), Ok((KEEPALIVE, ..=FIRST_PROBE)));
     wait_until("waiting for a sign of life", SOON, waits).await.unwrap();
     waiting.abort();
+
+    // A client that has gone without a word is asked too.
+    let client = TcpStream::connect(balancer.address()).await.unwrap();
+    let (near, far) = (balancer.address(), client.local_addr().unwrap());
+    let waits = async || matches!(timer(near, far), Ok((KEEPALIVE, ..=FIRST_PROBE_OF_A_CLIENT)));
+    wait_until("waiting for the client's sign of life", SOON, waits).await.unwrap();
     no_vm_died(&mut balancer).await.unwrap();
 }
 
@@ -197,3 +204,5 @@ fn in_table(address: SocketAddr) -> Result<String> {
 const KEEPALIVE: u8 = 2;
 /// Five seconds.
 const FIRST_PROBE: u64 = 500;
+/// A minute.
+const FIRST_PROBE_OF_A_CLIENT: u64 = 6_000;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::table::{Row, rows};
 use super::{Audit, REVIEWS};
+use crate::bad_input::forgeries;
 use crate::rig::no_vm_died;
 
 /// What became of a question who one is.
@@ -85,10 +86,36 @@ async fn each_certificate_is_to_the_servers_what_it_is_without_peerway() {
     ] {
         is_audited_as_coming_from_here(&client, &audit).await.unwrap();
     }
+    nothing_forged_is_believed(&balancer, &jane, &servers[0].to_string()).await.unwrap();
     no_vm_died(&mut balancer).await.unwrap();
 
     let without = Builder::before(&plane).start().await.unwrap();
     certificates_are_not_taken(&without, &jane).await.unwrap();
+}
+
+/// By real servers, which would believe some of it of the front proxy.
+async fn nothing_forged_is_believed(
+    balancer: &Balancer,
+    jane: &Identity,
+    first: &str,
+) -> Result<()> {
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        for (name, client) in [
+            ("jane", balancer.client_with(jane, protocol)?),
+            ("nobody", balancer.client(NOBODY_TOKEN, protocol)?),
+            ("system:anonymous", balancer.stranger(protocol)?),
+        ] {
+            let honest = came(&client.send(question()).await?);
+            ensure!(
+                format!("{honest:?}").contains(name) || matches!(honest, Came::Refusal(403, _))
+            );
+            for request in forgeries(Method::POST, REVIEWS, first) {
+                let forged = came(&client.send(request.json(&review())).await?);
+                ensure!(forged == honest, "{name} by {protocol:?}: {forged:?} for {honest:?}");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The audit log tells who connected to Peerway, and not what that one says.
@@ -127,9 +154,11 @@ fn question() -> Request {
 }
 
 fn question_at(target: &str) -> Request {
-    Request::new(Method::POST, target).json(&json!({
-        "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview",
-    }))
+    Request::new(Method::POST, target).json(&review())
+}
+
+fn review() -> Value {
+    json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"})
 }
 
 /// What the caller is told of itself, and the request's id in the audit log.

@@ -3,7 +3,10 @@
 use anyhow::Result;
 use peerway_harness::control_plane::{ADMIN_TOKEN, NOBODY_TOKEN};
 use peerway_harness::pki::{Attribute, Authority, Identity, Pki, Tag};
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyUsagePurpose, date_time_ymd};
+use rcgen::{
+    CertificateParams, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384,
+    PKCS_ED25519, date_time_ymd,
+};
 
 use super::certificates::Came;
 
@@ -92,6 +95,7 @@ pub(super) fn rows(pki: &Pki) -> Result<Vec<Row>> {
     rows.extend(strings(pki)?);
     rows.extend(unsayable(pki)?);
     rows.extend(validity(pki)?);
+    rows.extend(keys(pki)?);
     rows.extend(combinations(pki)?);
     Ok(rows)
 }
@@ -259,6 +263,38 @@ fn validity(pki: &Pki) -> Result<Vec<Row>> {
         .but(Came::NoConnection),
     ])
 }
+
+/// Keys of other kinds than the rig's (P-256), and of other uses.
+fn keys(pki: &Pki) -> Result<Vec<Row>> {
+    let jane = [attributes(vec![utf8(O, "dev"), utf8(CN, "jane")])];
+    let craft_for = |key| pki.user_authority.craft_for(key, usual(), &jane);
+    let craft = |change: fn(&mut CertificateParams)| {
+        let mut params = usual();
+        change(&mut params);
+        pki.user_authority.craft(params, &jane)
+    };
+    Ok(vec![
+        row("an RSA key", craft_for(KeyPair::from_pem(RSA_KEY)?)?, is_caller),
+        row("a P-384 key", craft_for(KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)?)?, is_caller),
+        row("an Ed25519 key", craft_for(KeyPair::generate_for(&PKCS_ED25519)?)?, is_caller),
+        row(
+            "for any purpose",
+            craft(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any])?,
+            is_caller,
+        )
+        .but(Came::NoConnection),
+        row(
+            "for enciphering keys alone",
+            craft(|params| params.key_usages = vec![KeyUsagePurpose::KeyEncipherment])?,
+            is_caller,
+        )
+        .but(Came::NoConnection),
+        row("a key of no said use", craft(|params| params.key_usages.clear())?, is_caller),
+    ])
+}
+
+/// Of nobody: the rig makes keys of elliptic curves alone, and most installers make these.
+const RSA_KEY: &str = include_str!("rsa.pem");
 
 /// Beside a certificate: tokens, impersonation, claims.
 fn combinations(pki: &Pki) -> Result<Vec<Row>> {

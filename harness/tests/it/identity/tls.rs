@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result, bail};
-use peerway_harness::balancer::Builder;
-use peerway_harness::client::Protocol;
+use anyhow::{Context, Result, bail, ensure};
+use peerway_harness::balancer::{Balancer, Builder};
+use peerway_harness::client::{Protocol, Request};
 use peerway_harness::control_plane::{ADMIN_TOKEN, ControlPlane};
 use peerway_harness::pki::Pki;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,6 +26,9 @@ const GOOD_RSA: [u16; 3] = [0xc02f, 0xc030, 0xcca8];
 /// `ECDHE-ECDSA-AES128-SHA` and `AES128-GCM-SHA256`: CBC, and no forward secrecy.
 const BAD: [u16; 2] = [0xc009, 0x009c];
 
+/// Signatures by keys of the kinds that a kube-apiserver may have: P-256, P-384, P-521, RSA, Ed25519.
+const ALL_KEYS: [u16; 5] = [0x0403, 0x0503, 0x0603, 0x0804, 0x0807];
+
 const SUPPORTED_GROUPS: u16 = 10;
 const SIGNATURE_ALGORITHMS: u16 = 13;
 const SUPPORTED_VERSIONS: u16 = 43;
@@ -38,6 +41,26 @@ const PROTOCOL_VERSION: u8 = 70;
 enum Said {
     Speaks { version: u16, suite: u16 },
     Alert(u8),
+}
+
+/// Who is resumed is not verified again. The client is one that would be, and so is Envoy.
+async fn sessions_are_never_resumed(balancer: &mut Balancer) -> Result<()> {
+    let client = balancer.client(ADMIN_TOKEN, Protocol::Http1)?;
+    for _ in 0..3 {
+        let request = Request::get("/api/v1/namespaces").header("connection", "close");
+        ensure!(client.send(request).await?.status == 200);
+    }
+    let stats = balancer.envoy().stats("").await?;
+    let named = |begin: &str, end: &str| -> Vec<u64> {
+        let named = stats.iter().filter(|(name, _)| name.starts_with(begin) && name.ends_with(end));
+        named.map(|(_, count)| *count).collect()
+    };
+    ensure!(named("listener.", ".ssl.handshake").iter().sum::<u64>() >= 3);
+    for side in ["listener.", "cluster."] {
+        let resumed = named(side, ".ssl.session_reused");
+        ensure!(!resumed.is_empty() && resumed.iter().all(|count| *count == 0), "{side}");
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,14 +95,24 @@ async fn tls_is_1_2_or_1_3_with_ciphers_of_today_on_both_sides() {
         assert_eq!(spoken, ["TLSv1.3"], "{cluster}");
     }
 
-    let (versions, suites) = offered_to_servers(pki).await.unwrap();
+    sessions_are_never_resumed(&mut balancer).await.unwrap();
+
+    let Offer { versions, suites, signatures } = offered_to_servers(pki).await.unwrap();
     assert_eq!(versions, BTreeSet::from([TLS_1_2, TLS_1_3]));
     let good = [GOOD_1_3, GOOD_ECDSA, GOOD_RSA].concat();
     assert!(suites.iter().all(|suite| good.contains(suite)), "{suites:#06x?}");
+    assert!(ALL_KEYS.iter().all(|key| signatures.contains(key)), "{signatures:#06x?}");
 }
 
-/// The versions and suites that Envoy offers to a server.
-async fn offered_to_servers(pki: &Pki) -> Result<(BTreeSet<u16>, Vec<u16>)> {
+/// The beginning of a handshake.
+struct Offer {
+    versions: BTreeSet<u16>,
+    suites: Vec<u16>,
+    signatures: Vec<u16>,
+}
+
+/// What Envoy offers to a server.
+async fn offered_to_servers(pki: &Pki) -> Result<Offer> {
     let server = TcpListener::bind("127.0.0.1:0").await?;
     let servers = vec![("only".to_owned(), server.local_addr()?.to_string())];
     let _balancer = Builder::of(servers, pki).start().await?;
@@ -97,7 +130,10 @@ async fn offered_to_servers(pki: &Pki) -> Result<(BTreeSet<u16>, Vec<u16>)> {
     rest.take(compressions)?;
     let versions = extension(rest, SUPPORTED_VERSIONS)?.context("only old versions")?;
     let versions = versions.get(1..).context("no versions")?;
-    Ok((shorts(versions).filter(|version| version & 0x0f0f != 0x0a0a).collect(), suites))
+    let versions = shorts(versions).filter(|version| version & 0x0f0f != 0x0a0a).collect();
+    let signatures = extension(rest, SIGNATURE_ALGORITHMS)?.context("no signatures")?;
+    let signatures = shorts(signatures.get(2..).context("no signatures")?).collect();
+    Ok(Offer { versions, suites, signatures })
 }
 
 /// Offers these versions, which TLS before 1.3 tells by `legacy` alone, and these suites.
@@ -159,6 +195,7 @@ async fn message(stream: &mut TcpStream) -> Result<(u8, Vec<u8>)> {
 }
 
 /// What is left of a message.
+#[derive(Clone, Copy)]
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {

@@ -44,6 +44,8 @@ const JOINED: Differences = &[
 ];
 const NOMINATED: Differences =
     &[(Http1, Came::Status(403), "Envoy removes what Connection names: the caller is anonymous")];
+const NOT_IMPERSONATED: Differences =
+    &[(Http1, Came::Status(200), "Envoy removes what Connection names: the caller is itself")];
 const TWO_HOSTS: Differences = &[(Http1, Came::Status(200), "Envoy does not mind")];
 const TWO_LENGTHS: Differences = &[(Http1, Came::Status(400), "Envoy: could be smuggling")];
 const BAD_LENGTH: Differences = &[(Http2, Came::Nothing, "Envoy: not the length of the body")];
@@ -148,13 +150,15 @@ pub(super) fn rows() -> Result<Vec<Row>> {
 
 /// A server closes an HTTP/2 connection after each answer to a caller that it does not know, and
 /// refuses the streams that come meanwhile: these are to be sent one after the other.
-pub(super) fn unknown_callers() -> [Row; 6] {
+pub(super) fn unknown_callers() -> [Row; 7] {
     let [good, bad] = [ADMIN_TOKEN, "nobody knows it"].map(|token| format!("Bearer {token}"));
     let one = |value: &[u8]| Request::get(MAPS).header("authorization", value);
     let two = |[one, other]: [&str; 2]| {
         Request::get(MAPS).header("authorization", one).header("authorization", other)
     };
     let nominated = Request::get(MAPS).header("connection", "close, authorization");
+    let impersonating = Request::get(MAPS).header("impersonate-user", "mary");
+    let impersonating = impersonating.header("connection", "close, impersonate-user");
     [
         row("a good and a bad token", two([&good, &bad]), BOTH, JOINED),
         row("a bad and a good token", two([&bad, &good]), BOTH, SAME),
@@ -162,6 +166,7 @@ pub(super) fn unknown_callers() -> [Row; 6] {
         row("an empty Authorization", one(b""), BOTH, SAME),
         row("another Authorization", one(b"Basic YTpi"), BOTH, SAME),
         row("Authorization in Connection", nominated, &[Http1], NOMINATED),
+        row("an impersonation in Connection", impersonating, &[Http1], NOT_IMPERSONATED),
     ]
 }
 
