@@ -40,9 +40,12 @@ async fn a_caller_with_bad_credentials_100_times_a_second_disturbs_nobody() {
             watches.push(watch(client).await.unwrap());
         }
     }
-    let bad: [(&str, Client, &[u16]); 3] = [
+    let nameless = plane.pki().user_authority.client("", &["system:masters"]).unwrap();
+    let bad: [(&str, Client, &[u16]); 4] = [
         ("no credentials", balancer.stranger(Protocol::Http2).unwrap(), &[200, 403]),
         ("no rights", balancer.client_with(&nobody, Protocol::Http2).unwrap(), &[403]),
+        // On the others' connections of the lane for certificates.
+        ("no name", balancer.client_with(&nameless, Protocol::Http2).unwrap(), &[401, 503]),
         ("a bad token", balancer.client("nobody knows it", Protocol::Http2).unwrap(), &[401, 503]),
     ];
     for (who, bad, statuses) in bad {
