@@ -21,6 +21,7 @@ mod openapi;
 mod plain;
 mod plugin;
 mod poll;
+mod preflight;
 mod record;
 mod request;
 mod request_info;
@@ -32,7 +33,7 @@ mod testimony;
 pub type Check = fn(&[u8]);
 
 /// Every check under the name of its fuzz target and of its folder of seeds.
-pub const CHECKS: [(&str, Check); 16] = [
+pub const CHECKS: [(&str, Check); 17] = [
     ("accept", accept::check),
     ("aggregated", aggregated::check),
     ("audit_log", audit_log::check),
@@ -44,6 +45,7 @@ pub const CHECKS: [(&str, Check); 16] = [
     ("plain", plain::check),
     ("plugin", plugin::check),
     ("poll", poll::check),
+    ("preflight", preflight::check),
     ("record", record::check),
     ("request", request::check),
     ("request_info", request_info::check),

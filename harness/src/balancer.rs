@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use hyper::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -40,6 +40,8 @@ pub struct Builder {
     settings: Value,
     fetcher_settings: Value,
     replaceable: bool,
+    /// Texts in `envoy.yaml`, and what is to stand there instead.
+    replaced: Vec<(&'static str, &'static str)>,
 }
 
 /// A running Envoy before some servers. It ends when this is dropped.
@@ -83,6 +85,7 @@ impl Builder {
             settings: json!({"debug": true, "affinity": "none"}),
             fetcher_settings: json!({}),
             replaceable: false,
+            replaced: Vec::new(),
         }
     }
 
@@ -161,6 +164,14 @@ impl Builder {
         self.fetcher_setting("probeTimeout", json!("30s"))
     }
 
+    /// Writes something else into the rendered configuration, wherever `text` stands: what takes
+    /// minutes there is to take seconds in a test.
+    #[must_use]
+    pub fn replacing(mut self, text: &'static str, with: &'static str) -> Self {
+        self.replaced.push((text, with));
+        self
+    }
+
     /// Lets it be given another configuration while it runs.
     #[must_use]
     pub fn replaceable(mut self) -> Self {
@@ -216,6 +227,12 @@ impl Builder {
         envoy_config::render(&control_plane).write(folder)?;
         if self.plain {
             plain::without_peerway(&folder.join("envoy.yaml"))?;
+        }
+        for (text, with) in &self.replaced {
+            let place = folder.join("envoy.yaml");
+            let rendered = std::fs::read_to_string(&place).context("cannot read envoy.yaml")?;
+            ensure!(rendered.contains(text), "{text:?} is not in envoy.yaml");
+            std::fs::write(&place, rendered.replace(text, with)).context("cannot change it")?;
         }
         if let Some(filter) = &self.filter {
             rival::insert(&folder.join("envoy.yaml"), filter)?;

@@ -1,8 +1,10 @@
 //! Until when the certificates and tokens of Peerway itself are good, and what a certificate says.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use x509_cert::der::asn1::{PrintableStringRef, Utf8StringRef};
 use x509_cert::der::oid::db::rfc4519::COMMON_NAME;
-use x509_cert::der::{Decode, DecodePem, Encode};
+use x509_cert::der::{Decode, Encode};
 
 use super::{Facts, Findings, Own, OwnFile, Validity};
 
@@ -44,8 +46,10 @@ impl Certificate {
         let mut found = Vec::new();
         for rest in text.split(BEGIN).skip(1) {
             let (body, _) = rest.split_once(END).ok_or("not PEM: a certificate does not end")?;
-            let one = x509_cert::Certificate::from_pem(format!("{BEGIN}{body}{END}\n"));
-            found.push(Self::of(&one.map_err(|error| format!("no certificate: {error}"))?)?);
+            // Its lines may have 64 characters, or 76.
+            let base64: String = body.split_whitespace().collect();
+            let der = STANDARD.decode(base64).map_err(|error| format!("not PEM: {error}"))?;
+            found.push(Self::from_der(&der)?);
         }
         Ok(found)
     }

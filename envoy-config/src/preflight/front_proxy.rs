@@ -393,6 +393,7 @@ mod tests {
         };
         assert_eq!(verdict(200, r#"["x-remote-group"]"#).verdict, Passed);
         assert_eq!(verdict(403, "").verdict, Skipped);
+        assert_eq!(verdict(200, "X-Forwarded-Groups").verdict, Skipped, "no list of names");
         let found = verdict(200, r#"["X-Remote-Group","X-Forwarded-Groups"]"#);
         assert_eq!(found.verdict, Failed);
         assert!(found.what.contains("X-Forwarded-Groups (--requestheader-group-headers)"));
