@@ -43,7 +43,11 @@ impl Outcome {
     /// client has had the beginning of cannot be asked of another server.
     fn is_cut_short(&self, seen: &Seen) -> bool {
         let mut cuts = self.marks.iter().filter(|mark| mark.server.is_some());
-        seen.words.contains("the body broke off")
+        let says = |words: &str| seen.words.contains(words);
+        // kubectl would say 502 or 503 of a request without an answer.
+        let is_kubectls =
+            seen.client == "kubectl" && (says("unexpected EOF") || says("stream error"));
+        (says("the body broke off") || is_kubectls)
             && cuts.any(|mark| is_within(seen, mark, CARRIED_OUT))
     }
 
