@@ -54,6 +54,17 @@ fn usual() -> CertificateParams {
     params
 }
 
+/// The same, but for something.
+fn unusual(
+    pki: &Pki,
+    subject: &[Vec<Attribute>],
+    change: fn(&mut CertificateParams),
+) -> Result<Identity> {
+    let mut params = usual();
+    change(&mut params);
+    pki.user_authority.craft(params, subject)
+}
+
 fn row(what: &str, identity: Identity, is_usual: fn(&Came) -> bool) -> Row {
     Row { what: what.to_owned(), identity, headers: Vec::new(), but: None, is_usual }
 }
@@ -216,11 +227,7 @@ fn unsayable(pki: &Pki) -> Result<Vec<Row>> {
 /// Who signed it, for what, and for how long.
 fn validity(pki: &Pki) -> Result<Vec<Row>> {
     let jane = [attributes(vec![utf8(CN, "jane")])];
-    let craft = |change: fn(&mut CertificateParams)| {
-        let mut params = usual();
-        change(&mut params);
-        pki.user_authority.craft(params, &jane)
-    };
+    let craft = |change| unusual(pki, &jane, change);
     let (below, chain) = pki.user_authority.intermediate("below")?;
     let mut by_intermediate = below.craft(usual(), &jane)?;
     let alone = by_intermediate.clone();
@@ -268,11 +275,7 @@ fn validity(pki: &Pki) -> Result<Vec<Row>> {
 fn keys(pki: &Pki) -> Result<Vec<Row>> {
     let jane = [attributes(vec![utf8(O, "dev"), utf8(CN, "jane")])];
     let craft_for = |key| pki.user_authority.craft_for(key, usual(), &jane);
-    let craft = |change: fn(&mut CertificateParams)| {
-        let mut params = usual();
-        change(&mut params);
-        pki.user_authority.craft(params, &jane)
-    };
+    let craft = |change| unusual(pki, &jane, change);
     Ok(vec![
         row("an RSA key", craft_for(KeyPair::from_pem(RSA_KEY)?)?, is_caller),
         row("a P-384 key", craft_for(KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)?)?, is_caller),
