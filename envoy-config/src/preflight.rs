@@ -9,6 +9,7 @@
 
 mod access;
 mod certificates;
+mod client_ca;
 mod facts;
 mod front_proxy;
 mod past;
@@ -80,6 +81,7 @@ pub fn judge(facts: &Facts) -> Report {
     versions::judge(facts, &mut findings);
     access::judge(facts, &mut findings);
     front_proxy::judge(facts, &mut findings);
+    client_ca::judge(facts, &mut findings);
     words::judge(facts, &mut findings);
     past::judge(facts, &mut findings);
     let findings = findings.0;

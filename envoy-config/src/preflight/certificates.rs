@@ -79,6 +79,8 @@ impl Certificate {
     }
 }
 
+const CHECK: &str = "own-credentials";
+
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
@@ -117,7 +119,7 @@ pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
 }
 
 fn own_file(OwnFile { field, path, found }: &OwnFile, now_s: u64, findings: &mut Findings) {
-    let check = if *field == "wasm" { "module" } else { "own-credentials" };
+    let check = if *field == "wasm" { "module" } else { CHECK };
     match found {
         Err(why) => findings.failed(
             check,
@@ -135,7 +137,6 @@ fn own_file(OwnFile { field, path, found }: &OwnFile, now_s: u64, findings: &mut
 /// One that has ended vouches for nobody, to Envoy and to servers alike. One is enough, as long as it
 /// is the right one.
 fn own_authorities(field: &str, all: &[Certificate], now_s: u64, findings: &mut Findings) {
-    const CHECK: &str = "own-credentials";
     let told = |which: &[&Certificate]| {
         let each = which.iter().map(|one| match one.not_before_s.checked_sub(now_s) {
             Some(wait_s @ 1..) => format!("{:?} valid only in {}", one.common_name, span(wait_s)),
@@ -159,7 +160,6 @@ fn own_authorities(field: &str, all: &[Certificate], now_s: u64, findings: &mut 
 }
 
 fn own_credential(field: &str, validity: Validity, now_s: u64, findings: &mut Findings) {
-    const CHECK: &str = "own-credentials";
     let renew = format!("renew {field}; Envoy rereads it when it is replaced by a rename");
     if let Some(wait_s) = validity.start_s.and_then(|start_s| start_s.checked_sub(now_s))
         && wait_s > 0

@@ -1,6 +1,6 @@
 //! What was seen of the servers: everything that a check judges by.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::certificates::Certificate;
 
@@ -202,6 +202,20 @@ pub struct Past {
     pub leases: Option<Asked>,
     /// Where the balancer listens.
     pub balancer: String,
+}
+
+impl Facts {
+    /// What all servers of a cluster say together, in a ConfigMap, of whom they believe; or why that is
+    /// not known.
+    pub(super) fn shared(&self) -> Result<Map<String, Value>, String> {
+        let asked = self.authentication.as_ref().ok_or("no server could be asked")?;
+        let data = asked.as_ref().ok().filter(|answer| answer.is_good());
+        let data = data.and_then(|answer| at(&answer.json(), &["data"]).as_object().cloned());
+        data.ok_or_else(|| {
+            let who = &self.past.asked_as;
+            format!("{who} may not look ({}); --kubeconfig names somebody who may", told(asked))
+        })
+    }
 }
 
 impl ServerFacts {

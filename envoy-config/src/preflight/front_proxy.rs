@@ -1,7 +1,7 @@
 //! Whether the servers take an identity from the front-proxy certificate, all of it, and from nobody
 //! else.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::facts::{at, told};
 use super::{
@@ -12,7 +12,6 @@ use super::{
 const ACCEPTED: &str = "front-proxy";
 const SEPARATE: &str = "front-proxy-ca";
 const NAMES: &str = "front-proxy-names";
-const CLIENT_CA: &str = "client-ca";
 const UID: &str = "uid-header";
 
 /// What of an identity has a header of its own, and a flag that names it.
@@ -50,7 +49,6 @@ pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
             header_names(facts, findings);
         }
     }
-    client_ca(facts, findings);
 }
 
 /// Whether the user of the header is who the server takes the caller for.
@@ -169,21 +167,9 @@ fn part(
     }
 }
 
-/// What all servers of a cluster say together, in a ConfigMap, of whom they believe; or why that is
-/// not known.
-fn shared(facts: &Facts) -> Result<Map<String, Value>, String> {
-    let asked = facts.authentication.as_ref().ok_or("no server could be asked")?;
-    let data = asked.as_ref().ok().filter(|answer| answer.is_good());
-    let data = data.and_then(|answer| at(&answer.json(), &["data"]).as_object().cloned());
-    data.ok_or_else(|| {
-        let who = &facts.past.asked_as;
-        format!("{who} may not look ({}); --kubeconfig names somebody who may", told(asked))
-    })
-}
-
 /// Whether the servers believe headers of other names, which clients could send.
 fn header_names(facts: &Facts, findings: &mut Findings) {
-    let data = match shared(facts) {
+    let data = match facts.shared() {
         Ok(data) => data,
         Err(why) => return findings.skipped(NAMES, None, why),
     };
@@ -212,94 +198,6 @@ fn header_names(facts: &Facts, findings: &mut Findings) {
 
 fn has(list: &Value, wanted: &str) -> bool {
     list.as_array().is_some_and(|list| list.iter().any(|value| value == wanted))
-}
-
-/// Whom Peerway believes, the servers must believe too: else it makes somebody of nobody.
-fn client_ca(facts: &Facts, findings: &mut Findings) {
-    let authorities = match &facts.client_ca {
-        None => {
-            let why = "listen.clientCa is not configured: no client certificate is asked for";
-            return findings.skipped(CLIENT_CA, None, why);
-        }
-        // The file itself is the culprit, and was named as such.
-        Some(Err(why)) => {
-            return findings.skipped(CLIENT_CA, None, format!("listen.clientCa: {why}"));
-        }
-        Some(Ok(authorities)) => authorities,
-    };
-    if let Some(Ok(front_proxy)) = &facts.front_proxy
-        && authorities.iter().any(|authority| authority.subject == front_proxy.issuer)
-    {
-        let what = "the issuer of frontProxy.certificate is in listen.clientCa";
-        let fix = "sign it with a CA of its own: who may speak for all must be no client";
-        findings.failed(CLIENT_CA, None, what, fix);
-    }
-    same_authorities(facts, authorities, findings);
-    for server in &facts.servers {
-        let Some(wire) = server.open() else { continue };
-        let name = Some(server.name.as_str());
-        let known = &wire.client_authorities;
-        let strangers: Vec<_> = authorities
-            .iter()
-            .filter(|authority| !known.contains(&authority.subject))
-            .map(|authority| authority.common_name.as_str())
-            .collect();
-        if known.is_empty() {
-            findings.skipped(CLIENT_CA, name, "the server does not say which CAs it takes");
-        } else if strangers.is_empty() {
-            findings.passed(CLIENT_CA, name, "takes certificates of authorities of these names");
-        } else {
-            findings.failed(
-                CLIENT_CA,
-                name,
-                format!("takes no certificate of {}, Peerway does", strangers.join(", ")),
-                "let listen.clientCa hold what --client-ca-file of every server holds, and no more",
-            );
-        }
-    }
-}
-
-/// Not by their names: every installer calls the authority of each cluster the same.
-fn same_authorities(facts: &Facts, ours: &[Certificate], findings: &mut Findings) {
-    let data = match shared(facts) {
-        Ok(data) => data,
-        Err(why) => return findings.skipped(CLIENT_CA, None, format!("only by name: {why}")),
-    };
-    let of = |field: &str| {
-        let pem = data.get(field).and_then(Value::as_str).unwrap_or_default();
-        Certificate::all_from_pem(pem.as_bytes()).map_err(|why| format!("{field}: {why}"))
-    };
-    let (theirs, front_proxies) = match (of("client-ca-file"), of("requestheader-client-ca-file")) {
-        (Ok(theirs), Ok(front_proxies)) => (theirs, front_proxies),
-        (Err(why), _) | (_, Err(why)) => return findings.skipped(CLIENT_CA, None, why),
-    };
-    let not_in = |some: &[Certificate], others: &[&[Certificate]]| {
-        let is_there = |one: &Certificate| others.concat().iter().any(|other| other.der == one.der);
-        let names = some.iter().filter(|one| !is_there(one)).map(|one| one.common_name.as_str());
-        names.collect::<Vec<_>>().join(", ")
-    };
-    let strangers = not_in(ours, &[&theirs]);
-    let missing = not_in(&theirs, &[ours, &front_proxies]);
-    if !strangers.is_empty() {
-        findings.failed(
-            CLIENT_CA,
-            None,
-            format!("no server makes users of certificates of {strangers}, Peerway does"),
-            "let listen.clientCa hold what --client-ca-file of the servers holds: an authority of \
-             the same name may be another cluster's (a server that has just started tells its own \
-             within a minute)",
-        );
-    } else if !missing.is_empty() {
-        findings.warn(
-            CLIENT_CA,
-            None,
-            format!("servers take certificates of {missing}, Peerway ends their handshake"),
-            "put that authority into listen.clientCa, unless the servers do not take it any more: \
-             it stays in the ConfigMap kube-system/extension-apiserver-authentication",
-        );
-    } else {
-        findings.passed(CLIENT_CA, None, "listen.clientCa is what the servers take");
-    }
 }
 
 #[cfg(test)]
@@ -409,25 +307,5 @@ mod tests {
         assert!(found.contains(&("uid-header", Skipped)), "{found:?}");
         let found = verdicts(refused(401), refused(401));
         assert!(found.contains(&(SEPARATE, Passed)) && found.contains(&(ACCEPTED, Failed)));
-    }
-
-    #[test]
-    fn only_what_every_server_takes_may_be_taken_from_clients() {
-        let found = |authority: &[u8]| {
-            let wire = Wire { client_authorities: vec![b"users".into()], ..Wire::default() };
-            let server = ServerFacts { wire: Some(Ok(wire)), ..ServerFacts::default() };
-            let facts = Facts {
-                client_ca: Some(Ok(vec![certificate(authority, authority)])),
-                front_proxy: Some(Ok(certificate(b"me", b"fp"))),
-                servers: vec![server],
-                ..Facts::default()
-            };
-            let mut findings = Findings::default();
-            client_ca(&facts, &mut findings);
-            findings.0.iter().map(|finding| finding.verdict).collect::<Vec<_>>()
-        };
-        assert_eq!(found(b"users"), [Skipped, Passed]);
-        assert_eq!(found(b"others"), [Skipped, Failed]);
-        assert_eq!(found(b"fp"), [Failed, Skipped, Failed]);
     }
 }
