@@ -1,6 +1,8 @@
 //! `peerway preflight` on real servers: a good control plane is fit, and each way to be unfit is named,
 //! at the server that has it. One server has several mistakes, since none hides another.
 
+mod shared;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,20 +11,13 @@ use std::time::Duration;
 use hyper::{Method, StatusCode};
 use peerway_harness::client::{Client, Protocol, Request};
 use peerway_harness::control_plane::{ADMIN_TOKEN, ControlPlane, FETCHER_TOKEN, NOBODY_TOKEN};
-use peerway_harness::pki::{Authority, SERVER_NAMES};
+use peerway_harness::pki::SERVER_NAMES;
 use peerway_harness::process::{free_port, wait_until};
 use peerway_harness::simulated::{Discovery, Fault, Matcher, Reply, Simulation};
 use serde_json::{Value, json};
 
 use crate::aggregated::let_the_fetcher_read_api_services;
 use crate::command::{peerway, told};
-
-/// Where servers say together whom they believe.
-const AUTHENTICATION: &str =
-    "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
-
-/// A minute, and what a busy machine needs.
-const SHARED_WITHIN: Duration = Duration::from_secs(90);
 
 /// A control-plane file and what preflight says of it.
 struct Case<'a> {
@@ -321,7 +316,7 @@ async fn who_goes_past_the_balancer_is_named(plane: &ControlPlane) {
     let unknown = set(["in-cluster-clients", "controllers", "front-proxy-names"]);
     assert!(skipped.is_superset(&unknown), "{report:#}");
 
-    each_server_has_shared_whom_it_believes(plane).await;
+    shared::by_each_server(plane).await;
     let kubeconfig = plane.kubeconfig("good", ADMIN_TOKEN).unwrap();
     let more = ["--kubeconfig", kubeconfig.path().to_str().unwrap()];
     let (code, report) = Case::of(plane, &["good"]).run(&more);
@@ -329,68 +324,17 @@ async fn who_goes_past_the_balancer_is_named(plane: &ControlPlane) {
     let named = "X-Forwarded-Groups (--requestheader-group-headers)";
     assert!(report.to_string().contains(named), "{report:#}");
 
-    forget_header_names(plane).await;
+    shared::forget_header_names(plane).await;
     let (code, report) = Case::of(plane, &["good"]).run(&more);
     assert_eq!(code, 0, "to be known, and no reason not to go on: {report:#}");
     let passed = with(&report, "passed");
     assert!(passed.is_superset(&set(["front-proxy-names", "client-ca"])), "{report:#}");
-    another_clusters_authority_is_told_by_more_than_its_name(plane, &more).await;
+    shared::another_clusters_authority_is_told_by_more_than_its_name(plane, &more).await;
     let known = with(&report, "warning");
     assert!(known.is_superset(&set(["in-cluster-clients", "controllers"])), "{report:#}");
     let text = report.to_string();
     assert!(text.contains("kube-controller-manager (cp-1_here)"), "{report:#}");
     assert!(text.contains(&format!("10.0.0.77:{}, not in the file", address.port())), "{report:#}");
-}
-
-/// They do when they start, where two may be in each other's way, and once a minute.
-async fn each_server_has_shared_whom_it_believes(plane: &ControlPlane) {
-    let authority = plane.pki().user_authority.pem();
-    let have = async || {
-        let shared = admin(plane).get(AUTHENTICATION).await;
-        let Ok(data) = shared.and_then(|shared| Ok(shared.json()?["data"].clone())) else {
-            return false;
-        };
-        let has =
-            |field: &str, part: &str| data[field].as_str().is_some_and(|it| it.contains(part));
-        has("requestheader-group-headers", "X-Forwarded-Groups")
-            && has("client-ca-file", authority.trim())
-    };
-    wait_until("shared", SHARED_WITHIN, have).await.unwrap();
-}
-
-async fn another_clusters_authority_is_told_by_more_than_its_name(
-    plane: &ControlPlane,
-    more: &[&str],
-) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = Case::of(plane, &["good"]).file(folder.path());
-    let mut content = told_of(&file);
-    let other = folder.path().join("other-user-ca.crt");
-    let other_pem = Authority::new("user-ca").unwrap().pem();
-    std::fs::write(&other, &other_pem).unwrap();
-    content["listen"]["clientCa"] = json!(other);
-    std::fs::write(&file, content.to_string()).unwrap();
-    let output = peerway(&[&["preflight", &file, "-o", "json"], more].concat(), "");
-    let report = told(&output);
-    assert_eq!(with(&report, "failed"), set(["client-ca"]), "{report:#}");
-    assert!(with(&report, "passed").contains("client-ca good"), "of the same name: {report:#}");
-
-    let both = format!("{}{other_pem}", plane.pki().user_authority.pem());
-    share(plane, json!({"client-ca-file": both})).await;
-    let (code, report) = Case::of(plane, &["good"]).run(more);
-    assert_eq!(code, 0, "{report:#}");
-    assert!(with(&report, "warning").contains("client-ca"), "{report:#}");
-}
-
-/// As the fix says: servers add their names to those that are there, and take none away.
-async fn forget_header_names(plane: &ControlPlane) {
-    plane.stop("wrong").await.unwrap();
-    share(plane, json!({"requestheader-group-headers": r#"["X-Remote-Group"]"#})).await;
-}
-
-async fn share(plane: &ControlPlane, data: Value) {
-    let answer = admin(plane).patch(AUTHENTICATION, &json!({"data": data})).await.unwrap();
-    assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
 fn admin(plane: &ControlPlane) -> Client {

@@ -10,12 +10,22 @@ use peerway_harness::client::{Client, Protocol};
 use peerway_harness::control_plane::FETCHER_TOKEN;
 use peerway_harness::pki::{Pki, SERVER_NAMES};
 use peerway_harness::process::{free_port, wait_until};
-use peerway_harness::simulated::{Discovery, SimulatedServer, Simulation};
+use peerway_harness::simulated::{Discovery, Recorded, SimulatedServer, Simulation};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// For what must come, on a machine however busy.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// How many times that what takes a while may take, on a machine that runs other tests, and compiles,
+/// beside.
+pub(crate) const PATIENCE: u32 = 5;
+
+/// Whether no client asked it, but the fetcher or Envoy's health check.
+pub(crate) fn is_ours(request: &Recorded) -> bool {
+    let agent = request.header("user-agent").unwrap_or_default();
+    agent.starts_with("peerway/") || agent == "Envoy/HC"
+}
 
 /// Simulated servers whose certificates come from one authority.
 pub(crate) struct SimulatedPlane {

@@ -10,7 +10,7 @@ use peerway_harness::control_plane::{ADMIN_TOKEN, ControlPlane};
 use peerway_harness::simulated::{Discovery, Recorded};
 use serde_json::json;
 
-use crate::rig::SimulatedPlane;
+use crate::rig::{SimulatedPlane, is_ours};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
@@ -83,18 +83,13 @@ async fn servers_are_sent_what_a_plain_envoy_sends_them() {
     let mut peerway = plane.balancer().start().await.unwrap();
     peerway.all_confirmed().await.unwrap();
     let plain = plane.balancer().plain().start().await.unwrap();
-    let ours = |recorded: &Recorded| {
-        recorded
-            .header("user-agent")
-            .is_some_and(|agent| agent.starts_with("peerway/") || agent == "Envoy/HC")
-    };
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let mut runs = Vec::new();
         for balancer in [&peerway, &plain] {
             server.forget_requests();
             let client = balancer.client(ADMIN_TOKEN, protocol).unwrap();
             let answers: Vec<_> = ask_all(&client).await.iter().map(told).collect();
-            let requests = server.requests().into_iter().filter(|it| !ours(it));
+            let requests = server.requests().into_iter().filter(|it| !is_ours(it));
             let port = client.address().port().to_string();
             let requests: Vec<_> = requests.map(|it| seen(&it).replace(&port, "PORT")).collect();
             assert_eq!(requests.len(), answers.len(), "{requests:#?}");

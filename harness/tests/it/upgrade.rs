@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::load::every_worker_has_the_map;
+use crate::rig::PATIENCE;
 
 const OLD: &str = "1.36.3";
 const NEW: &str = "1.37.2";
@@ -27,8 +28,6 @@ const WRITTEN: &str = "/apis/storagemigration.k8s.io/v1/storageversionmigrations
 const SOON: Duration = Duration::from_secs(60);
 /// The poll interval, and 200 ms.
 const BOUND: Duration = Duration::from_millis(1_200);
-/// How many times that bound a machine may take that runs other tests, and compiles, beside this.
-const PATIENCE: u32 = 5;
 const WORKERS: usize = 2;
 
 #[tokio::test(flavor = "multi_thread")]

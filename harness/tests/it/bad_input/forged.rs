@@ -10,7 +10,7 @@ use peerway_harness::simulated::{Discovery, Fault, Matcher, Recorded, Reply, Sim
 use serde_json::json;
 
 use super::many_at_once;
-use crate::rig::{SimulatedPlane, no_vm_died};
+use crate::rig::{SimulatedPlane, is_ours, no_vm_died};
 
 /// What every server lists.
 const EVERYBODYS: &str = "/api/v1/pods";
@@ -88,9 +88,6 @@ pub(crate) async fn skewed() -> Result<SimulatedPlane> {
 /// What clients asked each server on a path.
 fn asked(plane: &SimulatedPlane, path: &str) -> Vec<Vec<Recorded>> {
     // The fetcher asks for some of these too.
-    let is_ours = |request: &Recorded| {
-        request.header("user-agent").is_some_and(|agent| agent.starts_with("peerway/"))
-    };
     let of = |server: &SimulatedServer| {
         let mut asked = server.requests_to(&Matcher::path(path));
         asked.retain(|request| !is_ours(request));

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::asks_to_come_back;
 use crate::bad_input::{forgeries, is_clean, skewed};
-use crate::rig::{SOON, deaths, server_in, thread};
+use crate::rig::{PATIENCE, SOON, deaths, server_in, thread};
 
 /// Only 1.37 has it.
 const THE_NEW_ONES: &str = "/apis/certificates.k8s.io/v1/clustertrustbundles";
@@ -25,8 +25,6 @@ const NOBODYS: &str = "/apis/no.such.group/v1/things";
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 /// How long nobody may poll when the VM that did is dead.
 const RECOVERY: Duration = Duration::from_secs(2);
-/// How many times that a machine may take that runs other tests beside.
-const PATIENCE: u32 = 5;
 /// A VM whose lease was not renewed for this long has lost it to whoever looks first.
 const LEASE: Duration = Duration::from_millis(800);
 
