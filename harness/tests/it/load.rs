@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use hyper::Method;
-use peerway_harness::balancer::{Balancer, Builder};
+use peerway_harness::balancer::{Balancer, Builder, workers_have_the_map};
 use peerway_harness::client::{Client, Protocol, Request};
 use peerway_harness::control_plane::{ADMIN_TOKEN, ControlPlane, FETCHER_TOKEN};
 use peerway_harness::process::{free_port, wait_until};
@@ -228,6 +228,8 @@ async fn with_a_map(plane: &ControlPlane) -> Result<Balancer> {
         confirmed.count() == plane.servers().len()
     };
     wait_until("every server is confirmed", SOON, all_confirmed).await?;
+    // One of a moment before routes the probe too, and does not know all servers.
+    workers_have_the_map().await;
     every_worker_has_the_map(&balancer).await?;
     balancer.envoy().reset_counters().await?;
     Ok(balancer)
